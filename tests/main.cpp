@@ -1,0 +1,51 @@
+// The test program: doctest's own output, then the number of cases, then `N passed, N failed` as the last line.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <optional>
+
+#include "tests/cases.h"
+
+namespace {
+
+struct Counts {
+  unsigned passed, failed;
+};
+std::optional<Counts> counts;  // of test cases; stays absent when nothing ran, as with --list-test-cases
+
+// doctest keeps its totals to itself; a listener is shown them.
+struct Totals : doctest::IReporter {
+  explicit Totals(const doctest::ContextOptions&) {}
+
+  void test_run_end(const doctest::TestRunStats& run) override {
+    counts = {run.numTestCasesPassingFilters - run.numTestCasesFailed, run.numTestCasesFailed};
+  }
+
+  void report_query(const doctest::QueryData&) override {}
+  void test_run_start() override {}
+  void test_case_start(const doctest::TestCaseData&) override {}
+  void test_case_reenter(const doctest::TestCaseData&) override {}
+  void test_case_end(const doctest::CurrentTestCaseStats&) override {}
+  void test_case_exception(const doctest::TestCaseException&) override {}
+  void subcase_start(const doctest::SubcaseSignature&) override {}
+  void subcase_end() override {}
+  void log_assert(const doctest::AssertData&) override {}
+  void log_message(const doctest::MessageData&) override {}
+  void test_case_skipped(const doctest::TestCaseData&) override {}
+};
+REGISTER_LISTENER("totals", 1, Totals);
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  doctest::Context context(argc, argv);
+  int status = context.run();
+  if (!counts) return status;
+  // A filter that matches nothing is a mistake, not a success.
+  if (counts->passed + counts->failed == 0) status = 1;
+  std::fflush(nullptr);
+  std::printf("%ld cases\n", tapeloop::testing::cases.load());
+  std::printf("%u passed, %u failed\n", counts->passed, counts->failed);
+  return status;
+}
