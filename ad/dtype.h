@@ -1,0 +1,51 @@
+// The element types of a tensor.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace tapeloop {
+
+// `tuple` is the type of a record with several results (scan, split); `pick` takes one of them.
+enum class Dtype : std::uint8_t { f32, f64, i32, u32, boolean, tuple };
+
+constexpr bool is_float(Dtype d) { return d == Dtype::f32 || d == Dtype::f64; }
+constexpr bool is_integer(Dtype d) { return d == Dtype::i32 || d == Dtype::u32; }
+
+// Bytes of one element; a boolean is one byte, 0 or 1.
+constexpr int size_of(Dtype d) {
+  switch (d) {
+    case Dtype::f64: return 8;
+    case Dtype::boolean: return 1;
+    case Dtype::tuple: return 0;
+    default: return 4;
+  }
+}
+
+constexpr std::string_view name_of(Dtype d) {
+  switch (d) {
+    case Dtype::f32: return "f32";
+    case Dtype::f64: return "f64";
+    case Dtype::i32: return "i32";
+    case Dtype::u32: return "u32";
+    case Dtype::boolean: return "bool";
+    case Dtype::tuple: return "tuple";
+  }
+  return "?";
+}
+
+// The dtype that stores a C++ scalar type.
+template <class T>
+constexpr Dtype dtype_of();
+template <>
+constexpr Dtype dtype_of<float>() { return Dtype::f32; }
+template <>
+constexpr Dtype dtype_of<double>() { return Dtype::f64; }
+template <>
+constexpr Dtype dtype_of<std::int32_t>() { return Dtype::i32; }
+template <>
+constexpr Dtype dtype_of<std::uint32_t>() { return Dtype::u32; }
+template <>
+constexpr Dtype dtype_of<bool>() { return Dtype::boolean; }
+
+}  // namespace tapeloop

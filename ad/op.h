@@ -1,0 +1,125 @@
+// Op: everything that is known about one operation, in one value.
+//
+// Ops are open, kinds are closed: the compiler schedules kinds, so a new op needs no change anywhere else. An elementwise
+// op is written with `elementwise({...})`; a structural op fills in the fields below.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "ad/attrs.h"
+#include "ad/lanes.h"
+#include "ad/tensor.h"
+
+namespace tapeloop {
+
+struct Record;
+
+enum class Kind : std::uint8_t {
+  input,        // an argument of the tape
+  source,       // no operands: full, iota, extent, constant
+  elementwise,  // one LaneProgram, all operands of one shape
+  view,         // moves elements without computing: reshape, transpose, broadcast, slice, flip, pad, concat, split
+  reduce,       // sum, max, min, argmax over one set of axes
+  matmul,
+  index,        // gather, scatter_add, pick along an axis
+  loop,         // scan
+  pick,         // one result of a record with several
+};
+
+// Which operands want a cotangent, and which results may receive one.
+struct Demand {
+  std::vector<bool> wanted;
+  std::vector<bool> live;
+};
+
+// What a reverse rule gives: the op's value (a rule may compute it in its own way, as scan does to keep residuals) and a
+// function from the cotangents of its results (empty: none) to those of its operands (empty: zero).
+struct Pullback {
+  Tensor value;
+  std::function<Tensors(const Tensors& cts)> pull;
+};
+
+struct Pushforward {
+  Tensor value;
+  Tensors tangents;  // one for each result; empty: zero
+};
+
+struct Op {
+  std::string_view name;
+  Kind kind = Kind::elementwise;
+  bool cheap = false;     // arithmetic and views: may be computed again instead of kept
+  bool linear = false;    // linear in all its operands together: the tangent of the op is the op of the tangents
+  int start = -1;         // index of the optional operand from which the op's sums start (matmul 2, sum 1)
+
+  // Result type from operand types; throws Error with the user's line. Records and runs share it.
+  Type (*infer)(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) = nullptr;
+  // The meaning: concrete operands to a concrete result (a tuple when there are several).
+  Tensor (*run)(const Op& op, std::span<const Tensor> in, const Attrs& attrs, const Type& type) = nullptr;
+
+  // Elementwise: the lane program, and how a change flows through it, in either of two spellings (see Elementwise).
+  Lane (*lanes)(Lanes x) = nullptr;
+  Tensors (*partials)(const Tensors& x, const Tensor& y) = nullptr;
+  Tensors (*flow)(const Tensors& x, const Tensor& y, const Tensor& v) = nullptr;
+
+  // Structural ops. `r` gives attributes and types; `in` are the operands on the new tape.
+  Pullback (*vjp)(const Record& r, const Tensors& in, const Demand& demand) = nullptr;
+  Pushforward (*jvp)(const Record& r, const Tensors& in, const Tensors& dots) = nullptr;
+  // Ops with several results: the record again with only the `live` ones, which are returned (the others stay empty).
+  Tensors (*narrow)(const Record& r, const Tensors& in, const std::vector<bool>& live) = nullptr;
+};
+
+// How an elementwise op is written. The Jacobian is diagonal, so one function serves both modes: `partials` gives ∂y/∂xᵢ
+// (written with y where that spares keeping x; empty: zero), `flow` gives v·∂y/∂xᵢ where the product must not be taken
+// naively (0·inf at the untaken side of a `where`). With neither, no gradient flows (comparisons, floor, sign).
+struct Elementwise {
+  std::string_view name;
+  Lane (*lanes)(Lanes x);
+  Tensors (*partials)(const Tensors& x, const Tensor& y) = nullptr;
+  Tensors (*flow)(const Tensors& x, const Tensor& y, const Tensor& v) = nullptr;
+  bool cheap = false;
+  // Result dtype and dtype check; the default wants all operands of one dtype, which is the result's.
+  Type (*infer)(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) = nullptr;
+};
+
+
+// Rules for `infer`. All check that shapes agree.
+Type infer_same(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);
+Type infer_float(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);      // floats only
+Type infer_number(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);     // no booleans
+Type infer_comparison(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where); // to boolean
+
+// The meaning of every elementwise op: its lane program, run over the elements.
+Tensor run_elementwise(const Op& op, std::span<const Tensor> in, const Attrs& attrs, const Type& type);
+
+// An Op is a constant, so that it exists before anything that is recorded while the program starts.
+constexpr Op elementwise(const Elementwise& spec) {
+  Op op;
+  op.name = spec.name;
+  op.kind = Kind::elementwise;
+  op.cheap = spec.cheap;
+  op.infer = spec.infer ? spec.infer : infer_same;
+  op.run = run_elementwise;
+  op.lanes = spec.lanes;
+  op.partials = spec.partials;
+  op.flow = spec.flow;
+  return op;
+}
+
+// The lane program of an elementwise op for these operand dtypes. Cached; thread-safe.
+const LaneProgram& lane_program(const Op& op, std::span<const Type> in, const Attrs& attrs);
+
+// Records `op` on the tape of its operands, or runs it when none of them is recorded.
+// Throws Error when shapes or dtypes are wrong, when an operand is empty, when a concrete tensor of several elements meets
+// a recorded one without being an argument, and when a tensor has outlived the recording it belongs to.
+Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& where);
+
+// A tensor that is made from nothing (`op` has kind source), or from generated tensors.
+Tensor generate(const Op& op, Attrs attrs, const Where& where);
+
+// Several results of a record, one by one.
+Tensor pick(const Tensor& tuple, int index);
+Tensors picks(const Tensor& tuple);
+
+}  // namespace tapeloop

@@ -1,0 +1,34 @@
+// Every switch of the library. Each is an environment variable, read once, and can be set for a scope in code.
+#pragma once
+
+#include <string>
+
+namespace tapeloop {
+
+struct Options {
+  int debug = 0;           // TAPELOOP_DEBUG=1..5: calls, time per pass, tapes, LLVM IR, assembly (to stderr)
+  std::string dump;        // TAPELOOP_DUMP=dir: every stage of every compilation to a file
+  bool jit = true;         // TAPELOOP_JIT=0: jit(f) interprets
+  bool check = false;      // TAPELOOP_CHECK=1: verify after each pass; retrace cached programs; name the first NaN
+  int threads = 0;         // TAPELOOP_THREADS: 0 means as many as the machine gives
+  std::string isa;         // TAPELOOP_ISA=avx512|avx2|sse2: at most this instruction set; empty means the host's
+  bool denormals = false;  // TAPELOOP_DENORMALS=1: gradual underflow instead of flushing to zero
+};
+
+// The options in force on this thread.
+const Options& options();
+
+// Puts other options in force until the end of the scope, on this thread.
+class ScopedOptions {
+ public:
+  explicit ScopedOptions(Options options);
+  ~ScopedOptions();
+  ScopedOptions(const ScopedOptions&) = delete;
+  ScopedOptions& operator=(const ScopedOptions&) = delete;
+
+ private:
+  Options mine_;
+  const Options* outer_;
+};
+
+}  // namespace tapeloop

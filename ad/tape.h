@@ -1,0 +1,99 @@
+// Tape: an immutable list of records, and the only code that makes one.
+//
+// A list, not a graph of pointers: every record's operands have smaller ids, so the list is already sorted, nothing is
+// recursive, and an analysis is a vector as long as the tape.
+#pragma once
+
+#include <memory>
+#include <source_location>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "ad/attrs.h"
+#include "ad/op.h"
+#include "ad/tensor.h"
+
+namespace tapeloop {
+
+struct Record {
+  const Op* op;
+  std::vector<Id> in;
+  Attrs attrs;
+  Type type;
+  Where where;  // where the user wrote it; no part of equality
+};
+
+struct Tape {
+  std::vector<Record> records;
+  std::vector<Id> inputs, outputs;
+  std::size_t hash = 0;
+
+  const Record& operator[](Id id) const { return records[id]; }
+  std::size_t size() const { return records.size(); }
+  const Type& input_type(std::size_t i) const { return records[inputs[i]].type; }
+  const Type& output_type(std::size_t i) const { return records[outputs[i]].type; }
+};
+
+// Same records, inputs and outputs (where excluded).
+bool operator==(const Tape& a, const Tape& b);
+
+// A tape being recorded. Equal records are merged as they are appended.
+class Recorder : public std::enable_shared_from_this<Recorder> {
+ public:
+  // A recorder that captures accepts outer values, concrete ones too, and turns them into further inputs: the body of a
+  // scan. Others accept recorded outer values only.
+  enum class Captures { recorded, all };
+  static std::shared_ptr<Recorder> start(Captures captures = Captures::recorded);
+
+  Tensor input(const Type& type, const Where& where = Where::current());
+  Tensor append(const Op& op, std::vector<Id> in, Attrs attrs, Type type, const Where& where);
+
+  // `tensor` as a value on this tape: itself, a generated tensor recorded here, or a captured outer value.
+  Tensor adopt(const Tensor& tensor, std::string_view op, const Where& where);
+
+  // Ends the recording. Inputs are the arguments, then the captured values in the order in which they were met.
+  TapePtr finish(const Tensors& outputs, const Where& where = Where::current());
+
+  const Tensors& captured() const { return captured_; }
+  const Record& operator[](Id id) const { return tape_.records[id]; }
+  std::uint64_t serial() const { return serial_; }  // later recordings are inside earlier ones
+  bool is_finished() const { return finished_; }
+
+ private:
+  explicit Recorder(Captures captures);
+
+  Tape tape_;
+  Captures captures_;
+  std::uint64_t serial_;
+  bool finished_ = false;
+  std::unordered_multimap<std::size_t, Id> known_;
+  Tensors captured_;
+  std::vector<Id> captured_ids_;
+};
+
+// The ops of the tape itself.
+extern const Op input_op;     // attribute: index
+extern const Op pick_op;      // attribute: index
+extern const Op constant_op;  // attribute: value (a concrete tensor)
+
+// A concrete tensor that may be used inside a recorded function without being its argument. It is frozen into the tape.
+Tensor constant(const Tensor& value, const Where& where = Where::current());
+
+// Records without which every output has the same value; dead results of loops are removed from their bodies.
+TapePtr prune(const TapePtr& tape);
+
+// Records `tape` on the tape of `arguments` (or runs it when they are concrete), and returns its outputs.
+Tensors inline_tape(const Tape& tape, const Tensors& arguments);
+
+// The interpreter: the meaning of a tape. Arguments are concrete.
+Tensors run(const Tape& tape, const Tensors& arguments);
+
+// Checks every rule a tape must obey and throws InternalError at the first that is broken.
+void verify(const Tape& tape);
+
+std::string to_string(const Tape& tape);      // one record a line
+std::string to_graphviz(const Tape& tape);    // for dot(1)
+
+}  // namespace tapeloop

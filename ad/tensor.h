@@ -1,0 +1,136 @@
+// Tensor: a value. It is one of three things, and a function that takes tensors need not know which:
+//
+//   concrete   a buffer of numbers, row-major, never changed once another tensor can see it
+//   recorded   a place on a tape that is being recorded; it has a type but no numbers
+//   generated  a recipe without inputs (zeros, arange, …): recorded anew on whatever tape it meets, else computed
+//
+// Copying a Tensor copies a pointer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ad/error.h"
+#include "ad/shape.h"
+
+namespace tapeloop {
+
+struct Op;
+class Attrs;
+class Recorder;
+class Tensor;
+using Id = std::uint32_t;
+using Tensors = std::vector<Tensor>;
+
+// Memory of a concrete tensor: 64-byte aligned and padded to a multiple of 64 bytes. Freed buffers are kept for the next
+// request of the same size, so that a training loop settles into asking the system for nothing.
+class Buffer {
+ public:
+  static std::shared_ptr<Buffer> allocate(std::int64_t bytes);
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  Buffer(std::byte* data, std::int64_t bytes) : data_(data), bytes_(bytes) {}
+  std::byte* data_;
+  std::int64_t bytes_;
+};
+
+class Tensor {
+ public:
+  Tensor() = default;
+
+  // A concrete tensor over `buffer`, which holds the elements of `type` in row-major order.
+  Tensor(Type type, std::shared_ptr<Buffer> buffer);
+
+  // A concrete tensor with a copy of `values`. Throws Error when their number is not that of `shape`.
+  template <class T>
+  static Tensor of(std::span<const T> values, Shape shape, Where where = Where::current());
+  template <class T>
+  static Tensor of(const std::vector<T>& values, Shape shape, Where where = Where::current()) {
+    return of(std::span<const T>(values), std::move(shape), where);
+  }
+
+  bool is_empty() const { return !node_; }  // a default-constructed Tensor: no value at all
+  bool is_concrete() const;
+  bool is_recorded() const;
+  bool is_generated() const;
+  explicit operator bool() const = delete;  // a comparison yields a tensor: use where(), item<bool>() or is_empty()
+
+  const Type& type() const;
+  Dtype dtype() const { return type().dtype; }
+  const Shape& shape() const { return type().shape; }
+  int rank() const { return type().rank(); }
+  std::int64_t count() const { return count_of(shape()); }
+  // The extent of one axis; a negative axis counts from the back. `int(x.size(0))` gives a number, and makes the program
+  // being recorded depend on it.
+  Extent size(int axis, Where where = Where::current()) const;
+
+  // The elements of a concrete or generated tensor, row-major, valid while this tensor lives.
+  // Throws Error for a recorded tensor (it has no numbers yet) and for another dtype.
+  template <class T>
+  std::span<const T> data(Where where = Where::current()) const;
+  template <class T>
+  std::vector<T> to_vector(Where where = Where::current()) const {
+    auto d = data<T>(where);
+    return std::vector<T>(d.begin(), d.end());
+  }
+  // The only element, converted to T. Throws Error unless there is exactly one.
+  template <class T>
+  T item(Where where = Where::current()) const;
+
+  const std::byte* bytes(Where where = Where::current()) const;
+  // The buffer of a concrete tensor, for a caller that owns it alone and may reuse it; null when it is shared.
+  std::shared_ptr<Buffer> release_if_unique() &&;
+
+  // --- for ad/ and the compiler -------------------------------------------------------------------------------------
+  const std::shared_ptr<Recorder>& recorder() const;
+  Id id() const;
+  const Op& generator() const;
+  const Attrs& generator_attrs() const;
+  const Tensors& generator_operands() const;
+  const Tensors& parts() const;  // of a concrete tuple
+  Tensor with_shape(const Shape& shape) const;  // of a concrete tensor: the same buffer, as many elements
+  Tensor materialized() const;   // a generated tensor computed, anything else unchanged
+
+  static Tensor recorded(Type type, std::shared_ptr<Recorder> recorder, Id id);
+  static Tensor generated(Type type, const Op& op, Attrs attrs, Tensors operands);
+  static Tensor tuple(Tensors parts);
+
+ private:
+  struct Node;
+  std::shared_ptr<const Node> node_;
+};
+
+// Text of the values, for people: "f32[2, 2] [[1, 2], [3, 4]]", shortened in the middle when long.
+std::string to_string(const Tensor& tensor);
+
+// The same tensor in which every element is the same bits (all NaNs count as equal).
+bool same_bits(const Tensor& a, const Tensor& b);
+
+// An operand of an op: a tensor, or a C++ scalar that takes the dtype and shape of the tensor it meets. Its converting
+// constructors note the caller's line, which is how even `a + b` can name it.
+struct Operand {
+  Tensor tensor;
+  double scalar = 0;
+  bool is_scalar = false;
+  bool is_integral = false;
+  Where where;
+
+  Operand(const Tensor& t, Where w = Where::current()) : tensor(t), where(w) {}  // NOLINT(google-explicit-constructor)
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  Operand(T value, Where w = Where::current())  // NOLINT(google-explicit-constructor)
+      : scalar(double(value)), is_scalar(true), is_integral(!std::is_floating_point_v<T>), where(w) {}
+};
+
+}  // namespace tapeloop

@@ -1,0 +1,158 @@
+// Reverse mode. ct = cotangent: the derivative of what is differentiated with respect to a value.
+#include "ad/arithmetic.h"
+#include "ad/transform.h"
+
+namespace tapeloop {
+namespace {
+
+bool passes_gradient(const Op& op) { return op.partials || op.flow || op.vjp; }
+
+bool has_float(const Type& type) {
+  if (!type.parts) return is_float(type.dtype);
+  for (const Type& part : *type.parts)
+    if (is_float(part.dtype)) return true;
+  return false;
+}
+
+// x̄ᵢ = ȳ · ∂y/∂xᵢ
+Pullback elementwise_pullback(const Record& r, const Tensors& in, const Demand& demand) {
+  Tensor y = record(*r.op, in, r.attrs, r.where);
+  auto pull = [op = r.op, in, y, wanted = demand.wanted, where = r.where](const Tensors& cts) {
+    if (op->flow) return op->flow(in, y, cts[0]);
+    Tensors result = op->partials(in, y);
+    for (std::size_t i = 0; i < result.size(); ++i) {
+      if (!wanted[i] || result[i].is_empty())
+        result[i] = Tensor();
+      else if (is_full_of(result[i], 1))
+        result[i] = cts[0];
+      else
+        result[i] = record(mul_op, {cts[0], result[i]}, {}, where);
+    }
+    return result;
+  };
+  return {y, pull};
+}
+
+// The cotangents of each record, one for each of its results.
+class Cotangents {
+ public:
+  explicit Cotangents(std::size_t records) : of_(records) {}
+
+  void add(const Tape& tape, Id id, const Tensor& ct) {
+    const Record& r = tape[id];
+    const bool is_part = r.op == &pick_op;
+    Tensors& parts = of_[is_part ? r.in[0] : id];
+    const std::size_t part = is_part ? std::size_t(r.attrs.integer("index")) : 0;
+    if (parts.size() <= part) parts.resize(part + 1);
+    parts[part] = accumulate(parts[part], ct);
+  }
+  Tensors& operator[](Id id) { return of_[id]; }
+
+ private:
+  std::vector<Tensors> of_;
+};
+
+}  // namespace
+
+std::vector<bool> differentiable_from(const Tape& tape, const std::vector<bool>& from) {
+  std::vector<bool> active(tape.size(), false);
+  for (std::size_t i = 0; i < tape.inputs.size(); ++i)
+    active[tape.inputs[i]] = from[i] && is_float(tape.input_type(i).dtype);
+  for (Id id = 0; id < tape.size(); ++id) {
+    const Record& r = tape[id];
+    if (r.op == &input_op || !has_float(r.type)) continue;
+    if (r.op != &pick_op && !passes_gradient(*r.op)) continue;
+    for (Id operand : r.in) active[id] = active[id] || active[operand];
+  }
+  return active;
+}
+
+TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
+  const Tape& t = *tape;
+  const std::vector<bool> active = differentiable_from(t, request.wanted);
+
+  // Which results may receive a cotangent: found before anything is recorded, because a rule that keeps residuals must
+  // know for whom.
+  std::vector<std::vector<bool>> live(t.size());
+  std::vector<bool> any_live(t.size(), false);
+  auto mark = [&](Id id) {
+    const Record& r = t[id];
+    if (!active[id]) return;
+    any_live[id] = true;
+    if (r.op == &pick_op) {
+      any_live[r.in[0]] = true;
+      live[r.in[0]].resize(t[r.in[0]].type.parts->size());
+      live[r.in[0]][std::size_t(r.attrs.integer("index"))] = true;
+    } else if (!r.type.parts) {
+      live[id] = {true};
+    }
+  };
+  for (std::size_t i = 0; i < t.outputs.size(); ++i)
+    if (request.live[i]) mark(t.outputs[i]);
+  for (Id id = Id(t.size()); id-- > 0;)
+    if (any_live[id] && t[id].op != &pick_op)
+      for (Id operand : t[id].in) mark(operand);
+
+  auto recorder = Recorder::start();
+  Tensors value(t.size());
+  for (Id id : t.inputs) value[id] = recorder->input(t[id].type, t[id].where);
+  Tensors output_cts(t.outputs.size()), starts(t.inputs.size());
+  for (std::size_t i = 0; i < t.outputs.size(); ++i)
+    if (request.live[i]) output_cts[i] = recorder->input(t.output_type(i));
+  for (std::size_t i = 0; i < t.inputs.size(); ++i)
+    if (!request.accumulating.empty() && request.accumulating[i]) starts[i] = recorder->input(t.input_type(i));
+
+  // Forward: every value, and the pullbacks of those on a differentiable path.
+  std::vector<std::function<Tensors(const Tensors&)>> pull(t.size());
+  for (Id id = 0; id < t.size(); ++id) {
+    const Record& r = t[id];
+    if (r.op == &input_op) continue;
+    Tensors in;
+    std::vector<Id> ids;
+    for (Id operand : r.in) in.push_back(value[operand]);
+    if (active[id] && any_live[id] && r.op != &pick_op) {
+      Demand demand{{}, live[id]};
+      demand.live.resize(r.type.parts ? r.type.parts->size() : 1);
+      for (Id operand : r.in) demand.wanted.push_back(active[operand]);
+      Pullback rule = r.op->vjp ? r.op->vjp(r, in, demand) : elementwise_pullback(r, in, demand);
+      value[id] = rule.value;
+      pull[id] = std::move(rule.pull);
+    } else {
+      value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
+                             : record(*r.op, in, r.attrs, r.where);
+    }
+  }
+
+  // Backward: from the last record to the first, so that every cotangent is complete before it is used.
+  Cotangents cts(t.size());
+  for (std::size_t i = 0; i < t.inputs.size(); ++i)
+    if (!starts[i].is_empty()) cts.add(t, t.inputs[i], starts[i]);
+  for (std::size_t i = 0; i < t.outputs.size(); ++i)
+    if (!output_cts[i].is_empty() && active[t.outputs[i]]) cts.add(t, t.outputs[i], output_cts[i]);
+  for (Id id = Id(t.size()); id-- > 0;) {
+    if (!pull[id]) continue;
+    Tensors& ct = cts[id];
+    bool present = false;
+    for (const Tensor& part : ct) present = present || !part.is_empty();
+    if (!present) continue;
+    ct.resize(t[id].type.parts ? t[id].type.parts->size() : 1);
+    Tensors operand_cts = pull[id](ct);
+    for (std::size_t i = 0; i < t[id].in.size(); ++i)
+      if (i < operand_cts.size() && !operand_cts[i].is_empty() && active[t[id].in[i]])
+        cts.add(t, t[id].in[i], operand_cts[i]);
+    ct.clear();
+    pull[id] = nullptr;
+  }
+
+  Tensors outputs;
+  for (Id id : t.outputs) outputs.push_back(value[id]);
+  for (std::size_t i = 0; i < t.inputs.size(); ++i) {
+    if (!request.wanted[i]) continue;
+    Tensors& ct = cts[t.inputs[i]];
+    outputs.push_back(ct.empty() || ct[0].is_empty() ? recorder->adopt(zeros_like(value[t.inputs[i]]), "vjp", t[t.inputs[i]].where)
+                                                     : ct[0]);
+  }
+  return prune(recorder->finish(outputs));
+}
+
+}  // namespace tapeloop
