@@ -40,7 +40,7 @@ constinit const Op constant_op = {
     .name = "constant", .kind = Kind::source, .cheap = true, .infer = infer_constant, .run = run_constant};
 
 Tensor pick(const Tensor& tuple, int index) {
-  if (tuple.is_concrete()) return tuple.parts()[std::size_t(index)];
+  if (!tuple.parts().empty()) return tuple.parts()[std::size_t(index)];
   return record(pick_op, {tuple}, {{"index", std::int64_t(index)}}, Where::current());
 }
 

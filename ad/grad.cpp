@@ -1,0 +1,32 @@
+#include "ad/grad.h"
+
+#include <fmt/format.h>
+
+namespace tapeloop::detail {
+
+Tensors evaluate(const Tape& tape, const Tensors& inputs) {
+  for (const Tensor& input : inputs)
+    if (input.is_recorded()) return inline_tape(tape, inputs);
+  return run(tape, inputs);
+}
+
+Tensors value_and_gradients(const TapePtr& tape, const Tensors& inputs, const std::vector<bool>& wanted,
+                            const std::vector<std::string>& names) {
+  if (tape->outputs.empty()) throw Error("grad: the function returns no tensor", "return the loss as a scalar tensor");
+  const Record& loss = (*tape)[tape->outputs[0]];
+  if (!is_float(loss.type.dtype) || count_of(loss.type.shape) != 1)
+    throw Error(fmt::format("grad: the loss is {}, not one floating-point number", to_string(loss.type)), loss.where,
+                "reduce it with sum() or mean(); vjp(f) differentiates functions with many results");
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (wanted[i] && !is_float(inputs[i].dtype()))
+      throw Error(fmt::format("grad: {} is {}: integers do not take gradients", names[i], to_string(inputs[i].type())), loss.where,
+                  "differentiate with respect to another argument: grad<I>(f); or cast() it to a float dtype");
+
+  VjpRequest request{wanted, std::vector<bool>(tape->outputs.size(), false), {}};
+  request.live[0] = true;
+  Tensors arguments = inputs;
+  arguments.push_back(full(loss.type.shape, 1, loss.type.dtype, loss.where));
+  return evaluate(*vjp(tape, request), arguments);
+}
+
+}  // namespace tapeloop::detail

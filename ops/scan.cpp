@@ -1,0 +1,416 @@
+#include "ops/scan.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "ad/arithmetic.h"
+#include "ad/transform.h"
+
+namespace tapeloop {
+namespace {
+
+// The parts of a scan record by name.
+struct Loop {
+  TapePtr body;
+  std::size_t constants, states, xs, ys;
+  Extent length;
+  bool reverse;
+
+  explicit Loop(const Attrs& attrs)
+      : body(attrs.get<TapePtr>("body")),
+        constants(std::size_t(attrs.integer("constants"))),
+        states(std::size_t(attrs.integer("states"))),
+        xs(body->inputs.size() - constants - states),
+        ys(body->outputs.size() - states),
+        length(attrs.extent("length")),
+        reverse(attrs.flag("reverse")) {}
+
+  std::size_t first_x() const { return constants + states; }
+};
+
+Attrs loop_attrs(TapePtr body, std::size_t constants, std::size_t states, const Extent& length, bool reverse) {
+  return {{"body", std::move(body)},
+          {"constants", std::int64_t(constants)},
+          {"states", std::int64_t(states)},
+          {"length", Shape{length}},
+          {"reverse", std::int64_t(reverse)}};
+}
+
+Type stacked(Type type, const Extent& length) {
+  type.shape.insert(type.shape.begin(), length);
+  return type;
+}
+
+Type infer_scan(const Op&, std::span<const Type> in, const Attrs& attrs, const Where& where) {
+  const Loop loop(attrs);
+  for (std::size_t i = 0; i < loop.states; ++i) {
+    const Type &before = in[loop.constants + i], &after = loop.body->output_type(i);
+    if (before.dtype != after.dtype || !agree(before.shape, after.shape))
+      throw Error(fmt::format("scan: tensor {} of the state is {} before a step and {} after it", i, to_string(before), to_string(after)),
+                  where, "the state must keep its type; check the initial state's shape and dtype");
+  }
+  for (std::size_t i = 0; i < loop.xs; ++i) {
+    const Type& x = in[loop.first_x() + i];
+    if (!agree(x.shape[0], loop.length))
+      throw Error(fmt::format("scan: xs {} has {} steps, the loop has {}", to_string(x), x.shape[0].value(), loop.length.value()), where,
+                  "all xs must have the same leading extent");
+  }
+  std::vector<Type> parts;
+  for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
+    parts.push_back(i < loop.states ? loop.body->output_type(i) : stacked(loop.body->output_type(i), loop.length));
+  return tuple_type(std::move(parts));
+}
+
+Tensor run_scan(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
+  const Loop loop(attrs);
+  const std::int64_t steps = loop.length.value();
+  Tensors arguments(in.begin(), in.end());
+  std::vector<std::shared_ptr<Buffer>> ys;
+  for (std::size_t i = loop.states; i < type.parts->size(); ++i)
+    ys.push_back(Buffer::allocate(count_of((*type.parts)[i].shape) * size_of((*type.parts)[i].dtype)));
+  auto bytes_of = [](const Type& t) { return std::size_t(count_of(t.shape) * size_of(t.dtype)); };
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const std::int64_t t = loop.reverse ? steps - 1 - step : step;
+    for (std::size_t i = loop.first_x(); i < in.size(); ++i) {
+      const Type& x = loop.body->input_type(i);
+      auto buffer = Buffer::allocate(std::int64_t(bytes_of(x)));
+      std::memcpy(buffer->data(), in[i].bytes() + std::size_t(t) * bytes_of(x), bytes_of(x));
+      arguments[i] = Tensor(x, std::move(buffer));
+    }
+    Tensors results;
+    try {
+      results = run(*loop.body, arguments);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}\n  in time step {}", error.what(), t));
+    }
+    for (std::size_t i = 0; i < loop.states; ++i) arguments[loop.constants + i] = results[i];
+    for (std::size_t i = 0; i < loop.ys; ++i) {
+      const Tensor& y = results[loop.states + i];
+      std::memcpy(ys[i]->data() + std::size_t(t) * bytes_of(y.type()), y.bytes(), bytes_of(y.type()));
+    }
+  }
+  Tensors parts(arguments.begin() + std::ptrdiff_t(loop.constants), arguments.begin() + std::ptrdiff_t(loop.first_x()));
+  for (std::size_t i = 0; i < loop.ys; ++i) parts.push_back(Tensor((*type.parts)[loop.states + i], std::move(ys[i])));
+  return Tensor::tuple(std::move(parts));
+}
+
+// A tape with the same records whose inputs and outputs are those of `tape` in another order. `inputs[i]` is the input of
+// `tape` that becomes input i.
+TapePtr reorder(const TapePtr& tape, const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs) {
+  auto recorder = Recorder::start();
+  Tensors arguments(tape->inputs.size());
+  for (std::size_t i : inputs) arguments[i] = recorder->input(tape->input_type(i));
+  const Tensors results = inline_tape(*tape, arguments);
+  Tensors chosen;
+  for (std::size_t i : outputs) chosen.push_back(results[i]);
+  return recorder->finish(chosen);
+}
+
+std::vector<std::size_t> range(std::size_t begin, std::size_t count) {
+  std::vector<std::size_t> result(count);
+  for (std::size_t i = 0; i < count; ++i) result[i] = begin + i;
+  return result;
+}
+
+void append(std::vector<std::size_t>& list, const std::vector<std::size_t>& more) {
+  list.insert(list.end(), more.begin(), more.end());
+}
+
+// Which tensors of the state move when the marked operands do: found by following the body until nothing changes.
+std::vector<bool> moving_inputs(const Loop& loop, std::vector<bool> moving) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    const std::vector<bool> active = differentiable_from(*loop.body, moving);
+    for (std::size_t i = 0; i < loop.states; ++i)
+      if (active[loop.body->outputs[i]] && !moving[loop.constants + i]) moving[loop.constants + i] = changed = true;
+  }
+  return moving;
+}
+
+// Reverse mode (design §3): the vjp of the body, split into the half that can run forward in time and the half that waits
+// for cotangents; what crosses between them is kept for each step. The late half is a loop over reversed time whose state
+// is the cotangent of the state and the growing cotangents of the constants.
+Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
+  const Loop loop(r.attrs);
+  VjpRequest request;
+  request.wanted = moving_inputs(loop, demand.wanted);
+  const std::vector<bool> active = differentiable_from(*loop.body, request.wanted);
+  for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
+    request.live.push_back(active[loop.body->outputs[i]] && (i < loop.states ? bool(request.wanted[loop.constants + i]) : bool(demand.live[i])));
+  request.accumulating.assign(loop.body->inputs.size(), false);
+  for (std::size_t i = 0; i < loop.constants; ++i) request.accumulating[i] = request.wanted[i];
+  const TapePtr both = vjp(loop.body, request);
+
+  std::vector<bool> is_late(both->inputs.size(), false), is_free(both->inputs.size(), false);
+  for (std::size_t i = 0; i < both->inputs.size(); ++i) {
+    is_late[i] = i >= loop.body->inputs.size();
+    is_free[i] = !is_late[i] && (i < loop.constants || i >= loop.first_x());
+  }
+  const Split halves = split(both, is_late, is_free, loop.body->outputs.size());
+  const Tensor forward = record(scan_op, in, loop_attrs(halves.early, loop.constants, loop.states, loop.length, loop.reverse), r.where);
+
+  // Indices in the late half: constants, xs, residuals, cotangents of states and ys, accumulators.
+  std::vector<std::size_t> state_in, y_in, const_of, state_of, y_of;
+  std::size_t next = loop.constants + loop.xs + halves.residuals;
+  for (std::size_t i = 0; i < loop.body->outputs.size(); ++i) {
+    if (!request.live[i]) continue;
+    (i < loop.states ? state_in : y_in).push_back(next++);
+    (i < loop.states ? state_of : y_of).push_back(i);
+  }
+  std::vector<std::size_t> start_in;
+  for (std::size_t i = 0; i < loop.constants; ++i)
+    if (request.wanted[i]) {
+      start_in.push_back(next++);
+      const_of.push_back(i);
+    }
+  // A state whose cotangent is wanted but which no step writes differentiably has no cotangent to carry: its output is
+  // listed among the late outputs all the same.
+  std::vector<std::size_t> const_out, state_out, x_out, x_of;
+  std::size_t output = 0;
+  for (std::size_t i = 0; i < loop.body->inputs.size(); ++i) {
+    if (!request.wanted[i]) continue;
+    if (i < loop.constants)
+      const_out.push_back(output);
+    else if (i < loop.first_x()) {
+      if (request.live[i - loop.constants]) state_out.push_back(output);
+    } else {
+      x_out.push_back(output);
+      x_of.push_back(i);
+    }
+    ++output;
+  }
+  std::vector<std::size_t> inputs = range(0, loop.constants), outputs;
+  append(inputs, state_in);
+  append(inputs, start_in);
+  append(inputs, range(loop.constants, loop.xs + halves.residuals));
+  append(inputs, y_in);
+  append(outputs, state_out);
+  append(outputs, const_out);
+  append(outputs, x_out);
+  const TapePtr late = reorder(halves.late, inputs, outputs);
+
+  auto pull = [=, where = r.where](const Tensors& cts) {
+    Tensors operands(in.begin(), in.begin() + std::ptrdiff_t(loop.constants));
+    for (std::size_t i : state_of) operands.push_back(cts[i].is_empty() ? zeros_like(in[loop.constants + i]) : cts[i]);
+    for (std::size_t i : const_of) operands.push_back(zeros_like(in[i]));
+    operands.insert(operands.end(), in.begin() + std::ptrdiff_t(loop.first_x()), in.end());
+    for (std::size_t i = 0; i < halves.residuals; ++i) operands.push_back(pick(forward, int(loop.body->outputs.size() + i)));
+    for (std::size_t i : y_of) {
+      const Type& type = loop.body->output_type(i);
+      operands.push_back(cts[i].is_empty() ? zeros(stacked(type, loop.length).shape, type.dtype, where) : cts[i]);
+    }
+    const Tensor backward =
+        record(scan_op, operands, loop_attrs(late, loop.constants, state_of.size() + const_of.size(), loop.length, !loop.reverse), where);
+    Tensors result(in.size());
+    int part = 0;
+    for (std::size_t i : state_of) result[loop.constants + i] = pick(backward, part++);
+    for (std::size_t i : const_of) result[i] = pick(backward, part++);
+    for (std::size_t i : x_of) result[i] = pick(backward, part++);
+    return result;
+  };
+  return {forward, pull};
+}
+
+// Forward mode: one wider loop carries values and tangents together.
+Pushforward jvp_scan(const Record& r, const Tensors& in, const Tensors& dots) {
+  const Loop loop(r.attrs);
+  std::vector<bool> given;
+  for (const Tensor& dot : dots) given.push_back(!dot.is_empty());
+  const std::vector<bool> moving = moving_inputs(loop, given);
+  const TapePtr both = jvp(loop.body, moving);
+
+  // Inputs of `both`: constants, states, xs, then tangents of the moving ones in the same order.
+  std::vector<std::size_t> groups[3];
+  Tensors group_dots[3];
+  std::size_t next = loop.body->inputs.size();
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (!moving[i]) continue;
+    const int group = i < loop.constants ? 0 : i < loop.first_x() ? 1 : 2;
+    groups[group].push_back(next++);
+    group_dots[group].push_back(dots[i].is_empty() ? zeros_like(in[i]) : dots[i]);
+  }
+  std::vector<std::size_t> inputs = range(0, loop.constants);
+  append(inputs, groups[0]);
+  append(inputs, range(loop.constants, loop.states));
+  append(inputs, groups[1]);
+  append(inputs, range(loop.first_x(), loop.xs));
+  append(inputs, groups[2]);
+  // Outputs of `both`: states, ys, then tangents of those that are floating-point.
+  std::vector<std::size_t> dot_of(loop.body->outputs.size(), 0);
+  next = loop.body->outputs.size();
+  for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
+    if (is_float(loop.body->output_type(i).dtype)) dot_of[i] = next++;
+  std::vector<std::size_t> outputs = range(0, loop.states), part_of(loop.body->outputs.size(), 0);
+  for (std::size_t i = 0; i < loop.states; ++i)
+    if (moving[loop.constants + i]) {
+      part_of[i] = outputs.size();
+      outputs.push_back(dot_of[i]);
+    }
+  const std::size_t states = outputs.size();
+  append(outputs, range(loop.states, loop.ys));
+  for (std::size_t i = loop.states; i < loop.body->outputs.size(); ++i)
+    if (dot_of[i]) {
+      part_of[i] = outputs.size();
+      outputs.push_back(dot_of[i]);
+    }
+
+  auto slice_of = [&](std::size_t begin, std::size_t count) {
+    return Tensors(in.begin() + std::ptrdiff_t(begin), in.begin() + std::ptrdiff_t(begin + count));
+  };
+  Tensors operands = slice_of(0, loop.constants);
+  auto add = [&](const Tensors& more) { operands.insert(operands.end(), more.begin(), more.end()); };
+  add(group_dots[0]);
+  add(slice_of(loop.constants, loop.states));
+  add(group_dots[1]);
+  add(slice_of(loop.first_x(), loop.xs));
+  add(group_dots[2]);
+  const Tensor wide = record(scan_op, operands,
+                             loop_attrs(reorder(both, inputs, outputs), loop.constants + groups[0].size(), states, loop.length, loop.reverse), r.where);
+  // The value is read from the widened loop, so that nothing runs twice: its results in the order of the original.
+  Tensors parts;
+  for (std::size_t i = 0; i < loop.states; ++i) parts.push_back(pick(wide, int(i)));
+  for (std::size_t i = 0; i < loop.ys; ++i) parts.push_back(pick(wide, int(states + i)));
+  Tensors tangents;
+  for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
+    tangents.push_back(part_of[i] ? pick(wide, int(part_of[i])) : Tensor());
+  return {Tensor::tuple(std::move(parts)), std::move(tangents)};
+}
+
+// The loop without the results that nobody reads, the state that only they needed, and operands the body ignores.
+Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>& live_parts) {
+  const Loop loop(r.attrs);
+  std::vector<bool> live = live_parts;
+  live.resize(loop.body->outputs.size());
+  std::vector<bool> needed;
+  for (bool changed = true; changed;) {
+    changed = false;
+    needed.assign(loop.body->size(), false);
+    for (std::size_t i = 0; i < live.size(); ++i)
+      if (live[i]) needed[loop.body->outputs[i]] = true;
+    for (Id id = Id(loop.body->size()); id-- > 0;)
+      if (needed[id])
+        for (Id operand : (*loop.body)[id].in) needed[operand] = true;
+    for (std::size_t i = 0; i < loop.states; ++i)
+      if (needed[loop.body->inputs[loop.constants + i]] && !live[i]) live[i] = changed = true;
+  }
+  std::vector<std::size_t> outputs;
+  for (std::size_t i = 0; i < live.size(); ++i)
+    if (live[i]) outputs.push_back(i);
+  const TapePtr body = prune(reorder(loop.body, range(0, loop.body->inputs.size()), outputs));
+
+  std::vector<bool> read(body->inputs.size(), false);
+  std::vector<bool> used(body->size(), false);
+  for (const Record& record : body->records)
+    for (Id operand : record.in) used[operand] = true;
+  for (Id id : body->outputs) used[id] = true;
+  for (std::size_t i = 0; i < body->inputs.size(); ++i) {
+    const bool is_state = i >= loop.constants && i < loop.first_x();
+    read[i] = is_state ? bool(live[i - loop.constants]) : bool(used[body->inputs[i]]);
+  }
+  std::vector<std::size_t> inputs;
+  Tensors operands;
+  std::size_t constants = 0, states = 0;
+  for (std::size_t i = 0; i < body->inputs.size(); ++i) {
+    if (!read[i]) continue;
+    inputs.push_back(i);
+    operands.push_back(in[i]);
+    constants += i < loop.constants;
+    states += i >= loop.constants && i < loop.first_x();
+  }
+  auto recorder = Recorder::start();
+  Tensors arguments(body->inputs.size());
+  for (std::size_t i : inputs) arguments[i] = recorder->input(body->input_type(i));
+  // Unread inputs are named by no record but their own.
+  Tensors value(body->size());
+  for (std::size_t i = 0; i < body->inputs.size(); ++i) value[body->inputs[i]] = arguments[i];
+  for (Id id = 0; id < body->size(); ++id) {
+    const Record& record = (*body)[id];
+    if (record.op == &input_op) continue;
+    std::vector<Id> ids;
+    for (Id operand : record.in) ids.push_back(value[operand].id());
+    value[id] = recorder->append(*record.op, std::move(ids), record.attrs, record.type, record.where);
+  }
+  Tensors results;
+  for (Id id : body->outputs) results.push_back(value[id]);
+  const Tensor narrowed = record(scan_op, operands, loop_attrs(recorder->finish(results), constants, states, loop.length, loop.reverse), r.where);
+  Tensors parts(live.size());
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i] < live_parts.size() && live_parts[outputs[i]]) parts[outputs[i]] = pick(narrowed, int(i));
+  return parts;
+}
+
+}  // namespace
+
+constinit const Op scan_op = {.name = "scan", .kind = Kind::loop, .infer = infer_scan, .run = run_scan, .vjp = vjp_scan, .jvp = jvp_scan, .narrow = narrow_scan};
+
+namespace detail {
+
+std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Where& where) {
+  std::vector<Type> types = types_of(state);
+  for (const Tensor& x : xs) {
+    if (x.rank() == 0) throw Error("scan: xs holds a scalar; every x needs a leading time axis", where);
+    types.push_back(x.type());
+    types.back().shape.erase(types.back().shape.begin());
+  }
+  return types;
+}
+
+Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs, const Tensors& captured, std::size_t ys,
+                    const ScanOptions& options, const Where& where) {
+  if (xs.empty() && !options.length)
+    throw Error("scan: without xs the number of steps is unknown", where, "give ScanOptions{.length = n}");
+  const Extent length = xs.empty() ? *options.length : xs[0].size(0);
+  if (options.length && options.length->value() != length.value())
+    throw Error(fmt::format("scan: length {} but xs have {} steps", options.length->value(), length.value()), where);
+  // Traced as state, xs, captured; recorded as constants, state, xs.
+  std::vector<std::size_t> order = range(state.size() + xs.size(), captured.size());
+  append(order, range(0, state.size() + xs.size()));
+  Tensors operands = captured;
+  operands.insert(operands.end(), state.begin(), state.end());
+  operands.insert(operands.end(), xs.begin(), xs.end());
+  const TapePtr ordered = captured.empty() ? body : reorder(body, order, range(0, state.size() + ys));
+  return picks(record(scan_op, operands, loop_attrs(ordered, captured.size(), state.size(), length, options.reverse), where));
+}
+
+}  // namespace detail
+
+TapePtr expand(const TapePtr& tape) {
+  const Tape& t = *tape;
+  auto recorder = Recorder::start();
+  Tensors value(t.size());
+  std::vector<Tensors> written(t.size());
+  for (Id id : t.inputs) value[id] = recorder->input(t[id].type, t[id].where);
+  for (Id id = 0; id < t.size(); ++id) {
+    const Record& r = t[id];
+    if (r.op == &input_op) continue;
+    Tensors in;
+    for (Id operand : r.in) in.push_back(value[operand]);
+    if (r.op == &pick_op && !written[r.in[0]].empty()) {
+      value[id] = written[r.in[0]][std::size_t(r.attrs.integer("index"))];
+    } else if (r.op == &scan_op) {
+      const Loop loop(r.attrs);
+      const TapePtr body = expand(loop.body);
+      const std::int64_t steps = loop.length.pin();
+      Tensors arguments = in;
+      std::vector<Tensors> ys(loop.ys, Tensors(std::size_t(steps)));
+      for (std::int64_t step = 0; step < steps; ++step) {
+        const std::int64_t time = loop.reverse ? steps - 1 - step : step;
+        for (std::size_t i = loop.first_x(); i < in.size(); ++i) arguments[i] = at(in[i], 0, time, r.where);
+        const Tensors results = inline_tape(*body, arguments);
+        for (std::size_t i = 0; i < loop.states; ++i) arguments[loop.constants + i] = results[i];
+        for (std::size_t i = 0; i < loop.ys; ++i) ys[i][std::size_t(time)] = results[loop.states + i];
+      }
+      for (std::size_t i = 0; i < loop.states; ++i) written[id].push_back(arguments[loop.constants + i]);
+      for (std::size_t i = 0; i < loop.ys; ++i)
+        written[id].push_back(steps ? stack(ys[i], 0, r.where) : zeros(stacked(body->output_type(loop.states + i), 0).shape, body->output_type(loop.states + i).dtype));
+    } else {
+      value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where) : record(*r.op, in, r.attrs, r.where);
+    }
+  }
+  Tensors outputs;
+  for (Id id : t.outputs) outputs.push_back(value[id]);
+  return prune(recorder->finish(outputs));
+}
+
+}  // namespace tapeloop

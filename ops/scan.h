@@ -1,0 +1,55 @@
+// scan: the only loop over time. It is one record whose body is a tape; its derivative is derived from the body.
+//
+//   operands  constants ++ state ++ xs        body  (constants, state, x_t) → (state', y_t)
+//   results   final state ++ ys
+#pragma once
+
+#include <optional>
+
+#include "ad/trace.h"
+#include "ops/shape.h"
+
+namespace tapeloop {
+
+struct ScanOptions {
+  bool reverse = false;          // from the last step to the first; ys are stored where the xs were
+  std::optional<Extent> length;  // the number of steps, needed when there are no xs
+};
+
+namespace detail {
+// Records the loop. `body` has inputs state ++ xs ++ captured, as traced. Results: final state ++ ys.
+Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs, const Tensors& captured, std::size_t ys,
+                    const ScanOptions& options, const Where& where);
+// The types of one step's x: those of xs without their leading axis.
+std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Where& where);
+}  // namespace detail
+
+// Runs `f(state, x_t)`, which returns pair{state, y_t}, over the leading axis of xs. State, xs and y are trees of tensors;
+// gives pair{final state, ys} with ys stacked along a new leading axis. Values of the surroundings that f uses become
+// constants of the loop, and gradients flow to them.
+// Throws Error when xs differ in length or the state changes its type from one step to the next.
+template <class F, class State, class Xs>
+auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Where where = Where::current()) {
+  const Tensors state_leaves = leaves_of(state), x_leaves = leaves_of(xs);
+  auto traced = trace_typed(f, Recorder::Captures::all, detail::step_types(state_leaves, x_leaves, where), state, xs);
+  static_assert(std::is_same_v<std::remove_cvref_t<decltype(traced.result.first)>, State>,
+                "scan: f must return pair{state, y} with a state of the same C++ type as the initial one");
+  const std::size_t states = leaves_of(traced.result.first).size();
+  if (states != state_leaves.size())
+    throw Error("scan: the state has " + std::to_string(state_leaves.size()) + " tensors before a step and " +
+                    std::to_string(states) + " after it",
+                where);
+  const Tensors results = detail::scan_leaves(traced.tape, state_leaves, x_leaves, traced.captured,
+                                              traced.tape->outputs.size() - states, options, where);
+  std::size_t next = 0;
+  auto last = with_leaves(std::move(traced.result.first), results, next);
+  auto ys = with_leaves(std::move(traced.result.second), results, next);
+  return std::pair{std::move(last), std::move(ys)};
+}
+
+// The tape with every scan written out as copies of its body: the meaning against which derivatives of loops are tested.
+TapePtr expand(const TapePtr& tape);
+
+extern const Op scan_op;  // attributes: body, constants, states, length, reverse
+
+}  // namespace tapeloop
