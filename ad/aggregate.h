@@ -117,7 +117,8 @@ template <class T>
 inline constexpr bool is_decomposable = check_decomposable<T>();
 
 // Returns visitor(field...) with a reference to each field of `object`, in declaration order. Fields of a const object
-// are const. A structured binding needs its number of names in the source: hence the table.
+// are const. A structured binding has as many names in the source as there are fields: hence the table. (`n`, which it
+// skips, is their number.)
 template <class T, class Visitor>
   requires is_decomposable<std::remove_const_t<T>>
 constexpr decltype(auto) visit(T& object, Visitor&& visitor) {
@@ -166,7 +167,7 @@ constexpr decltype(auto) visit(T& object, Visitor&& visitor) {
 }
 
 // Only the addresses of the fields of this object are used, and only while compiling, so it is never defined. It is a
-// static member and not an `extern` variable, which could not have a local struct as its type. Clang warns all the same.
+// static member, since an `extern` variable cannot have a local struct as its type. Clang warns all the same.
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wundefined-var-template"

@@ -207,15 +207,19 @@ TEST_CASE("fields: a mutable tree gives tensors that can be set, a const tree gi
   expect_const(n);
 }
 
-TEST_CASE("fields: the visitor may hold state and may be const or move-only") {
+TEST_CASE("fields: the visitor is neither copied nor moved") {
   Dense d;
   struct Counter {
-    std::unique_ptr<int> count = std::make_unique<int>(0);
-    void operator()(const Tensor&) { ++*count; }
+    int count = 0;
+    Counter() = default;
+    Counter(const Counter&) = delete;
+    void operator()(const Tensor&) { ++count; }
+    void operator()(const std::string&, const Tensor&) { ++count; }
   } counter;
   for_each_tensor(d, counter);
-  for_each_tensor(d, std::move(counter));
-  CHECK(*counter.count == 4);
+  for_each_named_tensor(d, counter);
+  CHECK(counter.count == 4);
+  for_each_tensor(d, Counter{});
 }
 
 TEST_CASE("fields: names are those of the fields, and indices in containers") {
