@@ -1,0 +1,74 @@
+#include "ops/source.h"
+
+#include <fmt/format.h>
+
+#include "ops/elementwise.h"
+
+namespace tapeloop {
+namespace {
+
+Type infer_iota(const Op&, std::span<const Type>, const Attrs& attrs, const Where& where) {
+  const Shape& shape = attrs.get<Shape>("shape");
+  const Dtype dtype = attrs.get<Dtype>("dtype");
+  for (const Extent& extent : shape)
+    if (extent.value() < 0) throw Error(fmt::format("iota: negative size in {}", to_string(shape)), where);
+  if (!is_float(dtype) && !is_integer(dtype))
+    throw Error(fmt::format("iota: positions are numbers, not {}", name_of(dtype)), where);
+  return {dtype, shape, nullptr};
+}
+
+// Position i along the axis fills `inner` elements in a row; after `size` positions it starts again.
+template <class T>
+void count_up(std::byte* out, std::int64_t count, std::int64_t size, std::int64_t inner) {
+  T* to = reinterpret_cast<T*>(out);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = T(i / inner % size);
+}
+
+Tensor run_iota(const Op&, std::span<const Tensor>, const Attrs& attrs, const Type& type) {
+  const std::int64_t count = count_of(type.shape);
+  const int axis = attrs.integer("axis");
+  std::int64_t size = count, inner = 1;
+  if (axis >= 0) {
+    size = type.shape[std::size_t(axis)].value();
+    for (std::size_t i = std::size_t(axis) + 1; i < type.shape.size(); ++i) inner *= type.shape[i].value();
+  }
+  auto buffer = Buffer::allocate(count * size_of(type.dtype));
+  switch (type.dtype) {
+    case Dtype::f32:
+      count_up<float>(buffer->data(), count, size, inner);
+      break;
+    case Dtype::f64:
+      count_up<double>(buffer->data(), count, size, inner);
+      break;
+    case Dtype::i32:
+      count_up<std::int32_t>(buffer->data(), count, size, inner);
+      break;
+    default:
+      count_up<std::uint32_t>(buffer->data(), count, size, inner);
+      break;
+  }
+  return Tensor(type, std::move(buffer));
+}
+
+}  // namespace
+
+constinit const Op iota_op = {
+    .name = "iota", .kind = Kind::source, .cheap = true, .infer = infer_iota, .run = run_iota};
+
+Tensor iota(const Shape& shape, Flattened, Dtype dtype, Where where) {
+  return generate(iota_op, {{"shape", shape}, {"axis", std::int64_t(-1)}, {"dtype", dtype}}, where);
+}
+
+Tensor iota(const Shape& shape, int axis, Dtype dtype, Where where) {
+  axis = normal_axis("iota", axis, int(shape.size()), where);
+  return generate(iota_op, {{"shape", shape}, {"axis", std::int64_t(axis)}, {"dtype", dtype}}, where);
+}
+
+Tensor arange(const Extent& n, Dtype dtype, Where where) { return iota({n}, 0, dtype, where); }
+
+Tensor eye(const Extent& n, Dtype dtype, Where where) {
+  const Shape shape{n, n};
+  return cast(Operand(iota(shape, 0, Dtype::i32, where), where) == iota(shape, 1, Dtype::i32, where), dtype, where);
+}
+
+}  // namespace tapeloop
