@@ -1,0 +1,422 @@
+#include "ops/reduce.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include "ad/arithmetic.h"
+#include "ad/tape.h"
+#include "ops/elementwise.h"
+#include "ops/shape.h"
+
+namespace tapeloop {
+namespace {
+
+constexpr int kPartials = 16;
+
+std::shared_ptr<Buffer> buffer_for(const Type& type) {
+  return Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+}
+
+// Sorted, each once, counted from the front.
+Ints normal_axes(std::string_view op, const Axes& axes, int rank, const Where& where) {
+  Ints result;
+  if (axes.all)
+    for (int axis = 0; axis < rank; ++axis) result.push_back(axis);
+  else
+    for (int axis : axes.list) result.push_back(normal_axis(op, axis, rank, where));
+  std::sort(result.begin(), result.end());
+  if (std::adjacent_find(result.begin(), result.end()) != result.end())
+    throw Error(fmt::format("{}: an axis is named twice", op), where);
+  return result;
+}
+
+bool contains(const Ints& axes, std::size_t axis) {
+  return std::find(axes.begin(), axes.end(), std::int64_t(axis)) != axes.end();
+}
+
+Ints kept_axes(const Ints& axes, std::size_t rank) {
+  Ints kept;
+  for (std::size_t axis = 0; axis < rank; ++axis)
+    if (!contains(axes, axis)) kept.push_back(std::int64_t(axis));
+  return kept;
+}
+
+Shape without(const Shape& shape, const Ints& axes) {
+  Shape rest;
+  for (std::int64_t axis : kept_axes(axes, shape.size())) rest.push_back(shape[std::size_t(axis)]);
+  return rest;
+}
+
+Shape with_ones(Shape shape, const Ints& axes) {
+  for (std::int64_t axis : axes) shape[std::size_t(axis)] = 1;
+  return shape;
+}
+
+// A reduced tensor stretched over the axes that were reduced.
+Tensor stretch(const Tensor& x, const Shape& shape, const Ints& axes, const Where& where) {
+  return broadcast_axes(x, shape, kept_axes(axes, shape.size()), where);
+}
+
+// --- walking ----------------------------------------------------------------------------------------------------------
+
+// Positions of a box in row-major order, as offsets into memory.
+struct Box {
+  std::vector<std::int64_t> sizes, strides;
+
+  std::vector<std::int64_t> offsets() const {
+    std::vector<std::int64_t> all{0};
+    for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
+      std::vector<std::int64_t> next;
+      next.reserve(all.size() * std::size_t(sizes[axis]));
+      for (std::int64_t offset : all)
+        for (std::int64_t i = 0; i < sizes[axis]; ++i) next.push_back(offset + i * strides[axis]);
+      all = std::move(next);
+    }
+    return all;
+  }
+};
+
+// A shape seen by a reduction: kept axes, reduced axes before a kept one, and the run at the end that is of one sort.
+struct Walk {
+  Box kept, reduced;
+  std::int64_t run = 1;  // elements of the axes at the end, all reduced or all kept
+  bool run_is_reduced = false;
+
+  Walk(const Shape& shape, const Ints& axes) {
+    std::size_t end = shape.size();
+    run_is_reduced = end > 0 && contains(axes, end - 1);
+    while (end > 0 && contains(axes, end - 1) == run_is_reduced) run *= shape[--end].value();
+    std::int64_t stride = run;
+    for (std::size_t axis = end; axis-- > 0; stride *= shape[axis].value()) {
+      Box& box = contains(axes, axis) ? reduced : kept;
+      box.sizes.insert(box.sizes.begin(), shape[axis].value());
+      box.strides.insert(box.strides.begin(), stride);
+    }
+  }
+};
+
+// --- sum --------------------------------------------------------------------------------------------------------------
+
+// `T` is an unsigned type for integers, so that they wrap.
+template <class T>
+void sum_of(const Walk& walk, const T* x, const T* start, T* out) {
+  const auto kept = walk.kept.offsets(), reduced = walk.reduced.offsets();
+  for (std::int64_t at : kept) {
+    if (walk.run_is_reduced) {
+      T partial[kPartials] = {};
+      for (std::int64_t before : reduced) {
+        const T* run = x + at + before;
+        std::int64_t j = 0;
+        for (; j + kPartials <= walk.run; j += kPartials)
+          for (int i = 0; i < kPartials; ++i) partial[i] = partial[i] + run[j + i];
+        for (int i = 0; j + i < walk.run; ++i) partial[i] = partial[i] + run[j + i];
+      }
+      for (int width = kPartials / 2; width >= 1; width /= 2)
+        for (int i = 0; i < width; ++i) partial[i] = partial[i] + partial[i + width];
+      *out++ = start ? *start++ + partial[0] : partial[0];
+    } else {
+      for (std::int64_t j = 0; j < walk.run; ++j) out[j] = start ? start[j] : T(0);
+      for (std::int64_t before : reduced) {
+        const T* run = x + at + before;
+        for (std::int64_t j = 0; j < walk.run; ++j) out[j] = out[j] + run[j];
+      }
+      out += walk.run;
+      if (start) start += walk.run;
+    }
+  }
+}
+
+Type infer_reduce(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) {
+  if (in[0].dtype == Dtype::boolean)
+    throw Error(fmt::format("{}: booleans have no arithmetic: {}", op.name, to_string(in[0])), where,
+                "cast(x, Dtype::i32) counts; cast(x, Dtype::f32) makes numbers of them");
+  Type type{in[0].dtype, without(in[0].shape, attrs.get<Ints>("axes")), nullptr};
+  if (in.size() == 2 && (in[1].dtype != type.dtype || !agree(in[1].shape, type.shape)))
+    throw Error(fmt::format("{}: start is {}, the result {}", op.name, to_string(in[1]), to_string(type)), where);
+  return type;
+}
+
+Tensor run_sum(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
+  const Walk walk(in[0].shape(), attrs.get<Ints>("axes"));
+  auto buffer = buffer_for(type);
+  auto run = [&]<class T>(T) {
+    sum_of(walk, reinterpret_cast<const T*>(in[0].bytes()),
+           in.size() == 2 ? reinterpret_cast<const T*>(in[1].bytes()) : nullptr, reinterpret_cast<T*>(buffer->data()));
+  };
+  if (type.dtype == Dtype::f32)
+    run(float());
+  else if (type.dtype == Dtype::f64)
+    run(double());
+  else
+    run(std::uint32_t());
+  return Tensor(type, std::move(buffer));
+}
+
+// y = s + Σ x:  every summed element gets ȳ, and so does s.
+Pullback vjp_sum(const Record& r, const Tensors& in, const Demand&) {
+  auto pull = [shape = in[0].shape(), axes = r.attrs.get<Ints>("axes"), n = in.size(),
+               where = r.where](const Tensors& cts) {
+    Tensors result{stretch(cts[0], shape, axes, where)};
+    if (n == 2) result.push_back(cts[0]);
+    return result;
+  };
+  return {record(sum_op, in, r.attrs, r.where), pull};
+}
+
+// ẏ = ṡ + Σ ẋ
+Pushforward jvp_sum(const Record& r, const Tensors& in, const Tensors& dots) {
+  Tensor dot = dots.size() == 2 ? dots[1] : Tensor();
+  if (!dots[0].is_empty())
+    dot = record(sum_op, dot.is_empty() ? Tensors{dots[0]} : Tensors{dots[0], dot}, r.attrs, r.where);
+  return {record(sum_op, in, r.attrs, r.where), {dot}};
+}
+
+// --- max, min, argmax ---------------------------------------------------------------------------------------------------
+
+// What flushing does to an operand, which a comparison alone would not write down. Nothing while denormals are kept.
+template <class T>
+T flushed(T x) {
+  return x == 0 ? std::copysign(T(0), x) : x;
+}
+
+// The same choice as lane::max and lane::min make.
+template <bool greatest, class T>
+T better(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    a = flushed(a);
+    b = flushed(b);
+    if (a != a || b != b) return a + b;
+    if (a == b) return std::signbit(a) == greatest ? b : a;
+  }
+  return (greatest ? a < b : b < a) ? b : a;
+}
+
+template <bool greatest, class T>
+void best_of(const Walk& walk, const T* x, T* out) {
+  using Limits = std::numeric_limits<T>;
+  T worst = greatest ? Limits::lowest() : Limits::max();
+  if constexpr (std::is_floating_point_v<T>) worst = greatest ? -Limits::infinity() : Limits::infinity();
+  const auto kept = walk.kept.offsets(), reduced = walk.reduced.offsets();
+  for (std::int64_t at : kept) {
+    const std::int64_t width = walk.run_is_reduced ? 1 : walk.run;
+    for (std::int64_t j = 0; j < width; ++j) out[j] = worst;
+    for (std::int64_t before : reduced)
+      for (std::int64_t j = 0; j < walk.run; ++j) {
+        T& best = out[walk.run_is_reduced ? 0 : j];
+        best = better<greatest>(best, x[at + before + j]);
+      }
+    out += width;
+  }
+}
+
+template <bool greatest>
+Tensor run_best(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
+  const Walk walk(in[0].shape(), attrs.get<Ints>("axes"));
+  auto buffer = buffer_for(type);
+  auto run = [&]<class T>(T) {
+    best_of<greatest>(walk, reinterpret_cast<const T*>(in[0].bytes()), reinterpret_cast<T*>(buffer->data()));
+  };
+  switch (type.dtype) {
+    case Dtype::f32:
+      run(float());
+      break;
+    case Dtype::f64:
+      run(double());
+      break;
+    case Dtype::i32:
+      run(std::int32_t());
+      break;
+    default:
+      run(std::uint32_t());
+      break;
+  }
+  return Tensor(type, std::move(buffer));
+}
+
+// The elements that are the best one share what flows through it. Selected rather than multiplied, so that an infinite
+// cotangent stays with them; next to a NaN nothing is best, and the share is 0/0 or ∞·0.
+struct Ties {
+  Tensor is_worse, is_best, count;
+
+  Ties(const Record& r, const Tensor& x, const Tensor& y) {
+    const Ints& axes = r.attrs.get<Ints>("axes");
+    const Tensor best = stretch(y, x.shape(), axes, r.where);
+    is_worse = r.op == &max_op ? x < best : x > best;
+    is_best = cast(x == best, x.dtype(), r.where);
+    count = record(sum_op, Tensors{is_best}, {{"axes", axes}}, r.where);
+  }
+};
+
+// x̄ = ȳ / (number of ties) at every tie
+Pullback vjp_best(const Record& r, const Tensors& in, const Demand&) {
+  const Tensor x = in[0], y = record(*r.op, in, r.attrs, r.where);
+  return {y, [r, x, y](const Tensors& cts) {
+            const Ties ties(r, x, y);
+            const Tensor share = stretch(cts[0] / ties.count, x.shape(), r.attrs.get<Ints>("axes"), r.where);
+            return Tensors{where(ties.is_worse, 0, share * ties.is_best)};
+          }};
+}
+
+// ẏ = Σ ẋ over the ties / (number of ties)
+Pushforward jvp_best(const Record& r, const Tensors& in, const Tensors& dots) {
+  const Tensor y = record(*r.op, in, r.attrs, r.where);
+  const Ties ties(r, in[0], y);
+  const Tensor taken = where(ties.is_worse, 0, dots[0] * ties.is_best);
+  return {y, {record(sum_op, Tensors{taken}, r.attrs, r.where) / ties.count}};
+}
+
+Type infer_argmax(const Op&, std::span<const Type> in, const Attrs& attrs, const Where& where) {
+  const auto axis = std::size_t(attrs.integer("axis"));
+  if (in[0].dtype == Dtype::boolean)
+    throw Error(fmt::format("argmax: booleans have no order: {}", to_string(in[0])), where, "cast(x, Dtype::i32)");
+  if (in[0].shape[axis].value() == 0)
+    throw Error(fmt::format("argmax: axis {} of {} is empty", axis, to_string(in[0].shape)), where);
+  return {Dtype::i32, without(in[0].shape, Ints{std::int64_t(axis)}), nullptr};
+}
+
+template <class T>
+void first_greatest(const T* x, std::int32_t* out, std::int64_t outer, std::int64_t size, std::int64_t inner) {
+  for (std::int64_t o = 0; o < outer; ++o, x += size * inner)
+    for (std::int64_t i = 0; i < inner; ++i) {
+      std::int32_t best = 0;
+      for (std::int64_t j = 1; j < size; ++j) {
+        const T now = x[j * inner + i], before = x[best * inner + i];
+        if (before == before && (now > before || now != now)) best = std::int32_t(j);
+      }
+      *out++ = best;
+    }
+}
+
+Tensor run_argmax(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
+  const auto axis = std::size_t(attrs.integer("axis"));
+  const Shape& shape = in[0].shape();
+  std::int64_t outer = 1, inner = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i) (i < axis ? outer : inner) *= i == axis ? 1 : shape[i].value();
+  auto buffer = buffer_for(type);
+  auto run = [&]<class T>(T) {
+    first_greatest(reinterpret_cast<const T*>(in[0].bytes()), reinterpret_cast<std::int32_t*>(buffer->data()), outer,
+                   shape[axis].value(), inner);
+  };
+  switch (in[0].dtype()) {
+    case Dtype::f32:
+      run(float());
+      break;
+    case Dtype::f64:
+      run(double());
+      break;
+    case Dtype::i32:
+      run(std::int32_t());
+      break;
+    default:
+      run(std::uint32_t());
+      break;
+  }
+  return Tensor(type, std::move(buffer));
+}
+
+// --- extent -------------------------------------------------------------------------------------------------------------
+
+Type infer_extent(const Op&, std::span<const Type>, const Attrs& attrs, const Where&) {
+  return {attrs.get<Dtype>("dtype"), {}, nullptr};
+}
+
+Tensor run_extent(const Op&, std::span<const Tensor>, const Attrs& attrs, const Type& type) {
+  return full_op.run(full_op, {}, {{"value", double(attrs.extent("extent").value())}}, type);
+}
+
+// --- recording ----------------------------------------------------------------------------------------------------------
+
+Tensor reduce(const Op& op, const Tensor& x, const Axes& axes, bool keep, const Where& where) {
+  if (x.is_empty()) throw Error(fmt::format("{}: the operand is empty", op.name), where);
+  const Ints list = normal_axes(op.name, axes, x.rank(), where);
+  if (list.empty()) return x;
+  const Tensor y = record(op, Tensors{x}, {{"axes", list}}, where);
+  return keep ? reshape(y, with_ones(x.shape(), list), where) : y;
+}
+
+// What is taken out of exp's operand: the largest element where it is finite. ∞ − ∞ would be NaN.
+Tensor shift_of(const Tensor& x, const Axes& axes, const Where& where) {
+  const Tensor top = stop_gradient(max(x, axes, true, where), where);
+  return tapeloop::where(abs(Operand(top, where)) == std::numeric_limits<double>::infinity(), 0, top);
+}
+
+void needs_float(std::string_view op, const Tensor& x, const Where& where) {
+  if (x.is_empty()) throw Error(fmt::format("{}: the operand is empty", op), where);
+  if (!is_float(x.dtype()))
+    throw Error(fmt::format("{}: needs a floating-point operand, got {}", op, to_string(x.type())), where,
+                "cast(x, Dtype::f32) converts");
+}
+
+}  // namespace
+
+constinit const Op sum_op = {.name = "sum",
+                             .kind = Kind::reduce,
+                             .start = 1,
+                             .infer = infer_reduce,
+                             .run = run_sum,
+                             .vjp = vjp_sum,
+                             .jvp = jvp_sum};
+constinit const Op max_op = {.name = "max",
+                             .kind = Kind::reduce,
+                             .infer = infer_reduce,
+                             .run = run_best<true>,
+                             .vjp = vjp_best,
+                             .jvp = jvp_best};
+constinit const Op min_op = {.name = "min",
+                             .kind = Kind::reduce,
+                             .infer = infer_reduce,
+                             .run = run_best<false>,
+                             .vjp = vjp_best,
+                             .jvp = jvp_best};
+constinit const Op argmax_op = {.name = "argmax", .kind = Kind::reduce, .infer = infer_argmax, .run = run_argmax};
+constinit const Op extent_op = {
+    .name = "extent", .kind = Kind::source, .cheap = true, .infer = infer_extent, .run = run_extent};
+
+Tensor sum(const Tensor& x, const Axes& axes, bool keep, Where where) { return reduce(sum_op, x, axes, keep, where); }
+Tensor max(const Tensor& x, const Axes& axes, bool keep, Where where) { return reduce(max_op, x, axes, keep, where); }
+Tensor min(const Tensor& x, const Axes& axes, bool keep, Where where) { return reduce(min_op, x, axes, keep, where); }
+
+Tensor mean(const Tensor& x, const Axes& axes, bool keep, Where where) {
+  needs_float("mean", x, where);
+  Shape reduced;
+  for (std::int64_t axis : normal_axes("mean", axes, x.rank(), where)) reduced.push_back(x.shape()[std::size_t(axis)]);
+  return Operand(sum(x, axes, keep, where), where) / extent(extent_product(reduced), x.dtype(), where);
+}
+
+Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep, Where where) {
+  needs_float("logsumexp", x, where);
+  const Tensor shift = shift_of(x, axes, where);
+  const Tensor shifted = Operand(x, where) - shift;
+  const Tensor total = sum(exp(Operand(shifted, where)), axes, true, where);
+  const Tensor y = log(Operand(total, where)) + shift;
+  return keep ? y : reshape(y, without(x.shape(), normal_axes("logsumexp", axes, x.rank(), where)), where);
+}
+
+Tensor softmax(const Tensor& x, int axis, Where where) {
+  needs_float("softmax", x, where);
+  const Tensor e = exp(Operand(Operand(x, where) - shift_of(x, axis, where), where));
+  return Operand(e, where) / sum(e, axis, true, where);
+}
+
+Tensor log_softmax(const Tensor& x, int axis, Where where) {
+  needs_float("log_softmax", x, where);
+  const Tensor shifted = Operand(x, where) - shift_of(x, axis, where);
+  const Tensor total = sum(exp(Operand(shifted, where)), axis, true, where);
+  return Operand(shifted, where) - log(Operand(total, where));
+}
+
+Tensor argmax(const Tensor& x, int axis, Where where) {
+  if (x.is_empty()) throw Error("argmax: the operand is empty", where);
+  axis = normal_axis("argmax", axis, x.rank(), where);
+  return record(argmax_op, Tensors{x}, {{"axis", std::int64_t(axis)}}, where);
+}
+
+Tensor extent(const Extent& value, Dtype dtype, Where where) {
+  return generate(extent_op, {{"extent", Shape{value}}, {"dtype", dtype}}, where);
+}
+
+}  // namespace tapeloop
