@@ -1,0 +1,219 @@
+#include "ops/index.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "ad/arithmetic.h"
+#include "ad/tape.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "ops/source.h"
+
+namespace tapeloop {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+void check_indices(std::string_view op, const Type& indices, const Where& where) {
+  if (!is_integer(indices.dtype))
+    throw Error(fmt::format("{}: indices are integers, got {}", op, to_string(indices)), where,
+                "cast(indices, Dtype::i32) converts");
+}
+
+// Shapes of one row, and of a row for each index.
+Shape row_of(const Shape& table) { return Shape(table.begin() + 1, table.end()); }
+Shape rows_at(const Shape& indices, const Shape& table) {
+  Shape shape = indices;
+  shape.insert(shape.end(), table.begin() + 1, table.end());
+  return shape;
+}
+
+// The position of index i among n rows; negative when it is outside.
+std::int64_t position(const Tensor& indices, std::int64_t i, std::int64_t n) {
+  std::int64_t index;
+  if (indices.dtype() == Dtype::u32) {
+    index = reinterpret_cast<const std::uint32_t*>(indices.bytes())[i];
+  } else {
+    index = reinterpret_cast<const std::int32_t*>(indices.bytes())[i];
+    if (index < 0) index += n;
+  }
+  return index >= 0 && index < n ? index : -1;
+}
+
+// --- gather -------------------------------------------------------------------------------------------------------------
+
+Type infer_gather(const Op&, std::span<const Type> in, const Attrs&, const Where& where) {
+  check_indices("gather", in[1], where);
+  if (in[0].rank() == 0) throw Error(fmt::format("gather: {} has no rows", to_string(in[0])), where);
+  return {in[0].dtype, rows_at(in[1].shape, in[0].shape), nullptr};
+}
+
+Tensor run_gather(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
+  const std::int64_t n = in[0].shape()[0].value(), count = in[1].count();
+  const Type row_type{type.dtype, row_of(in[0].shape()), nullptr};
+  const auto bytes = std::size_t(count_of(row_type.shape) * size_of(type.dtype));
+  const double outside = is_float(type.dtype) ? attrs.get<double>("outside") : 0;
+  const Tensor nothing = full_op.run(full_op, {}, {{"value", outside}}, row_type);
+  auto buffer = Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+  for (std::int64_t i = 0; i < count && bytes > 0; ++i) {
+    const std::int64_t at = position(in[1], i, n);
+    const std::byte* row = at < 0 ? nothing.bytes() : in[0].bytes() + std::size_t(at) * bytes;
+    std::memcpy(buffer->data() + std::size_t(i) * bytes, row, bytes);
+  }
+  return Tensor(type, std::move(buffer));
+}
+
+Tensor rows(const Tensor& table, const Tensor& indices, double outside, const Where& where) {
+  return record(gather_op, {table, indices}, {{"outside", outside}}, where);
+}
+
+// table̅ᵣ = Σ ȳᵢ over the i whose index is r
+Pullback vjp_gather(const Record& r, const Tensors& in, const Demand&) {
+  return {record(gather_op, in, r.attrs, r.where),
+          [shape = in[0].shape(), indices = in[1], where = r.where](const Tensors& cts) {
+            return Tensors{scatter_add(indices, cts[0], shape, where), Tensor()};
+          }};
+}
+
+// A row from outside does not change with the table, whatever its value.
+Pushforward jvp_gather(const Record& r, const Tensors& in, const Tensors& dots) {
+  return {record(gather_op, in, r.attrs, r.where), {rows(dots[0], in[1], 0, r.where)}};
+}
+
+// --- scatter_add ----------------------------------------------------------------------------------------------------------
+
+Type infer_scatter_add(const Op&, std::span<const Type> in, const Attrs& attrs, const Where& where) {
+  check_indices("scatter_add", in[0], where);
+  const Shape& shape = attrs.get<Shape>("shape");
+  if (shape.empty() || !agree(in[1].shape, rows_at(in[0].shape, shape)))
+    throw Error(fmt::format("scatter_add: updates {} at indices {} do not fit into {}", to_string(in[1]),
+                            to_string(in[0]), to_string(shape)),
+                where, "updates have the axes of the indices, then those of a row");
+  if (in[1].dtype == Dtype::boolean)
+    throw Error(fmt::format("scatter_add: booleans have no arithmetic: {}", to_string(in[1])), where,
+                "cast(x, Dtype::f32) makes numbers of them");
+  Type type{in[1].dtype, shape, nullptr};
+  if (in.size() == 3 && (in[2].dtype != type.dtype || !agree(in[2].shape, shape)))
+    throw Error(fmt::format("scatter_add: start is {}, the result {}", to_string(in[2]), to_string(type)), where);
+  return type;
+}
+
+Tensor run_scatter_add(const Op&, std::span<const Tensor> in, const Attrs&, const Type& type) {
+  const std::int64_t n = type.shape[0].value(), count = in[0].count(), width = count_of(row_of(type.shape));
+  const auto bytes = std::size_t(count_of(type.shape) * size_of(type.dtype));
+  auto buffer = Buffer::allocate(std::int64_t(bytes));
+  if (bytes == 0) return Tensor(type, std::move(buffer));
+  if (in.size() == 3)
+    std::memcpy(buffer->data(), in[2].bytes(), bytes);
+  else
+    std::memset(buffer->data(), 0, bytes);
+  auto run = [&]<class T>(T) {
+    const T* update = reinterpret_cast<const T*>(in[1].bytes());
+    for (std::int64_t i = 0; i < count; ++i, update += width) {
+      const std::int64_t at = position(in[0], i, n);
+      if (at < 0) continue;
+      T* row = reinterpret_cast<T*>(buffer->data()) + at * width;
+      for (std::int64_t j = 0; j < width; ++j) row[j] = row[j] + update[j];
+    }
+  };
+  if (type.dtype == Dtype::f32)
+    run(float());
+  else if (type.dtype == Dtype::f64)
+    run(double());
+  else
+    run(std::uint32_t());  // wraps
+  return Tensor(type, std::move(buffer));
+}
+
+// y = s + Σᵢ uᵢ at rᵢ:  u̅ᵢ = ȳ at rᵢ (0 outside), s̅ = ȳ
+Pullback vjp_scatter_add(const Record& r, const Tensors& in, const Demand&) {
+  return {record(scatter_add_op, in, r.attrs, r.where), [in, where = r.where](const Tensors& cts) {
+            Tensors result{Tensor(), rows(cts[0], in[0], 0, where)};
+            if (in.size() == 3) result.push_back(cts[0]);
+            return result;
+          }};
+}
+
+// ẏ = ṡ + Σᵢ u̇ᵢ at rᵢ
+Pushforward jvp_scatter_add(const Record& r, const Tensors& in, const Tensors& dots) {
+  Tensor dot = in.size() == 3 ? dots[2] : Tensor();
+  if (!dots[1].is_empty()) {
+    const Tensors operands = dot.is_empty() ? Tensors{in[0], dots[1]} : Tensors{in[0], dots[1], dot};
+    dot = record(scatter_add_op, operands, r.attrs, r.where);
+  }
+  return {record(scatter_add_op, in, r.attrs, r.where), {dot}};
+}
+
+}  // namespace
+
+constinit const Op gather_op = {.name = "gather",
+                                .kind = Kind::index,
+                                .infer = infer_gather,
+                                .run = run_gather,
+                                .vjp = vjp_gather,
+                                .jvp = jvp_gather};
+constinit const Op scatter_add_op = {.name = "scatter_add",
+                                     .kind = Kind::index,
+                                     .start = 2,
+                                     .infer = infer_scatter_add,
+                                     .run = run_scatter_add,
+                                     .vjp = vjp_scatter_add,
+                                     .jvp = jvp_scatter_add};
+
+Tensor gather(const Tensor& table, const Tensor& indices, int axis, Where where) {
+  if (table.is_empty() || indices.is_empty()) throw Error("gather: an operand is empty", where);
+  axis = normal_axis("gather", axis, table.rank(), where);
+  if (axis == 0) return rows(table, indices, kNaN, where);
+  // The axis to the front, and the axes of the indices to where it was.
+  std::vector<int> front{axis}, back;
+  for (int i = 0; i < table.rank(); ++i)
+    if (i != axis) front.push_back(i);
+  for (int i = 0; i < axis; ++i) back.push_back(indices.rank() + i);
+  for (int i = 0; i < indices.rank(); ++i) back.push_back(i);
+  for (int i = axis + 1; i < table.rank(); ++i) back.push_back(indices.rank() + i - 1);
+  return transpose(rows(transpose(table, front, where), indices, kNaN, where), back, where);
+}
+
+Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Shape& shape, Where where) {
+  return record(scatter_add_op, {indices, updates}, {{"shape", shape}}, where);
+}
+
+Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Tensor& start, Where where) {
+  if (start.is_empty()) throw Error("scatter_add: start is empty", where);
+  return record(scatter_add_op, {indices, updates, start}, {{"shape", start.shape()}}, where);
+}
+
+Tensor pick_along(const Tensor& x, const Tensor& indices, int axis, Where where) {
+  if (x.is_empty() || indices.is_empty()) throw Error("pick_along: an operand is empty", where);
+  check_indices("pick_along", indices.type(), where);
+  axis = normal_axis("pick_along", axis, x.rank(), where);
+  Shape rest = x.shape();
+  rest.erase(rest.begin() + axis);
+  if (!agree(indices.shape(), rest))
+    throw Error(fmt::format("pick_along: indices {} for {} without axis {}", to_string(indices.shape()),
+                            to_string(x.shape()), axis),
+                where, "one index for each row");
+  Tensor position = indices;
+  if (indices.dtype() == Dtype::i32) {
+    const Tensor from_end = Operand(indices, where) + extent(x.size(axis), Dtype::i32, where);
+    position = tapeloop::where(Operand(Operand(indices, where) < 0, where), from_end, indices);
+  }
+  const Tensor mask =
+      Operand(expand_dims(position, axis, where), where) == iota(x.shape(), axis, indices.dtype(), where);
+  return sum(tapeloop::where(Operand(mask, where), x, 0), axis, false, where);
+}
+
+Tensor one_hot(const Tensor& indices, const Extent& n, Dtype dtype, Where where) {
+  if (indices.is_empty()) throw Error("one_hot: the operand is empty", where);
+  check_indices("one_hot", indices.type(), where);
+  Shape shape = indices.shape();
+  shape.push_back(n);
+  const Tensor position = expand_dims(indices, -1, where);
+  return cast(Operand(position, where) == iota(shape, -1, indices.dtype(), where), dtype, where);
+}
+
+}  // namespace tapeloop

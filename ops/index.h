@@ -1,0 +1,31 @@
+// Choosing elements by integer tensors: embedding look-up, its derivative, and what losses need.
+//
+// Indices are i32 or u32. A negative one counts from the end. One outside the axis is no error, since a compiled program
+// has nobody to tell: gather gives NaN there (0 for integers and booleans), everything else leaves it out. So a wrong
+// index shows up at once in the values, the same way interpreted and compiled.
+#pragma once
+
+#include "ad/op.h"
+
+namespace tapeloop {
+
+// Rows of `table`, one for each index: the result's shape is that of table with `axis` replaced by the axes of indices.
+// Derivative: scatter_add of the cotangent.
+Tensor gather(const Tensor& table, const Tensor& indices, int axis = 0, Where where = Where::current());
+
+// A tensor of the given shape into whose rows (axis 0) `updates` are added, in the order of the indices: each element is
+// one chain of additions from `start` (zero without it). updates has the axes of indices, then those of a row.
+Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Shape& shape, Where where = Where::current());
+Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Tensor& start, Where where = Where::current());
+
+// One element of each row: x of shape [..., V, ...] and indices without that axis give x[..., indices[...], ...].
+// 0 where the index is outside. Derivative: the cotangent at the picked element, zero elsewhere.
+Tensor pick_along(const Tensor& x, const Tensor& indices, int axis = -1, Where where = Where::current());
+
+// 1 at the index, 0 elsewhere, along a new last axis of extent n.
+Tensor one_hot(const Tensor& indices, const Extent& n, Dtype dtype = Dtype::f32, Where where = Where::current());
+
+extern const Op gather_op;  // operands: table, indices; attribute: outside (f64: what floats are outside, NaN or 0)
+extern const Op scatter_add_op;  // operands: indices, updates, optional start; attribute: shape
+
+}  // namespace tapeloop
