@@ -13,6 +13,19 @@ constexpr std::string_view kNames[] = {"input", "literal", "add", "sub", "mul", 
                                        "or", "xor", "shl", "shr", "mulhi", "bitcast", "bits_of_exponent",
                                        "with_exponent", "convert"};
 
+Lane binary(LaneOp op, Lane a, Lane b) {
+  const bool compares = op == LaneOp::eq || op == LaneOp::lt || op == LaneOp::le;
+  if (a.dtype() != b.dtype())
+    throw InternalError(fmt::format("lane {}: operands are {} and {}", kNames[int(op)], name_of(a.dtype()),
+                                    name_of(b.dtype())));
+  const Lane args[] = {a, b};
+  return a.emit(op, compares ? Dtype::boolean : a.dtype(), args);
+}
+
+Lane unary(LaneOp op, Dtype dtype, Lane a) { return a.emit(op, dtype, {&a, 1}); }
+
+}  // namespace
+
 int arity(LaneOp op) {
   switch (op) {
     case LaneOp::input:
@@ -30,19 +43,6 @@ int arity(LaneOp op) {
     default: return 2;
   }
 }
-
-Lane binary(LaneOp op, Lane a, Lane b) {
-  const bool compares = op == LaneOp::eq || op == LaneOp::lt || op == LaneOp::le;
-  if (a.dtype() != b.dtype())
-    throw InternalError(fmt::format("lane {}: operands are {} and {}", kNames[int(op)], name_of(a.dtype()),
-                                    name_of(b.dtype())));
-  const Lane args[] = {a, b};
-  return a.emit(op, compares ? Dtype::boolean : a.dtype(), args);
-}
-
-Lane unary(LaneOp op, Dtype dtype, Lane a) { return a.emit(op, dtype, {&a, 1}); }
-
-}  // namespace
 
 Lane Lane::emit(LaneOp op, Dtype dtype, std::span<const Lane> args) const {
   LaneInstr instr{op, dtype};

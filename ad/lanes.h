@@ -49,7 +49,11 @@ struct LaneInstr {
   std::uint64_t bits = 0;  // a literal's bit pattern, in the low bytes
 };
 
-// A straight list in single-assignment form; the result is the last instruction unless `result` says otherwise.
+// How many of LaneInstr::arg an instruction reads as instructions (`input` has a number there, which is none).
+int arity(LaneOp op);
+
+// A straight list in single-assignment form: an instruction reads only earlier ones. `result` is the one whose value the
+// program computes.
 struct LaneProgram {
   std::vector<LaneInstr> code;
   std::uint16_t result = 0;
@@ -150,7 +154,8 @@ struct LaneOperand {
   int step;
 };
 
-// Runs `program` on `count` elements and writes them to `out` (dtype of the program).
+// Runs `program` on `count` elements and writes them to `out` (dtype of the program). `out` may be the array of an
+// operand if their elements have one size; otherwise they must not overlap.
 void run_lanes(const LaneProgram& program, std::span<const LaneOperand> operands, void* out, std::int64_t count);
 
 }  // namespace tapeloop

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <type_traits>
 
 #include "ad/error.h"
@@ -17,7 +16,7 @@
 
 // A function inherits the instruction set of the function that it is inlined into: hence all of these must be inlined.
 #define TAPELOOP_INLINE [[gnu::always_inline]] inline
-#define TAPELOOP_INLINE_LAMBDA __attribute__((always_inline))
+#define TAPELOOP_INLINED __attribute__((always_inline))
 
 // In an elementwise loop no iteration reads what another wrote, though the arrays may coincide.
 #ifdef __clang__
@@ -28,10 +27,6 @@
 
 namespace tapeloop {
 namespace {
-
-constexpr std::int64_t kBlock = 256;
-constexpr std::size_t kCell = sizeof(double);  // room for one element of any dtype
-constexpr std::size_t kCacheLine = 64;
 
 enum class Isa { sse2, avx2, avx512 };
 
@@ -192,8 +187,13 @@ TAPELOOP_INLINE void loop(const Block& block, F f, Operands... x) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = f(x[i]...);
 }
 
+template <class T>
+constexpr bool kIsUniform = false;
+template <class T>
+constexpr bool kIsUniform<Uniform<T>> = true;
+
 // Finds out which operands are uniform, one after the other, and runs the loop made for that. `Ts` are the element
-// types of the operands that are not in `done` yet.
+// types of the operands that are not in `done` yet. When all are uniform there is one element, which is an array too.
 template <class F, class... Done>
 TAPELOOP_INLINE void map(const Block& block, F f, Done... done) {
   loop(block, f, done...);
@@ -202,10 +202,10 @@ template <class T, class... Ts, class F, class... Done>
 TAPELOOP_INLINE void map(const Block& block, F f, Done... done) {
   const Value operand = block.operands[sizeof...(Done)];
   const T* data = static_cast<const T*>(operand.data);
-  if (operand.uniform)
-    map<Ts...>(block, f, done..., Uniform<T>{*data});
-  else
-    map<Ts...>(block, f, done..., Array<T>{data});
+  constexpr bool other_is_array = sizeof...(Ts) > 0 || !(kIsUniform<Done> && ...);
+  if constexpr (other_is_array)
+    if (operand.uniform) return map<Ts...>(block, f, done..., Uniform<T>{*data});
+  map<Ts...>(block, f, done..., Array<T>{data});
 }
 
 template <int arity, class T, class F>
@@ -219,18 +219,24 @@ TAPELOOP_INLINE void map_same(const Block& block, F f) {
 template <int arity, class F>
 TAPELOOP_INLINE void on_floats(const Block& block, F f) {
   switch (block.dtypes[0]) {
-    case Dtype::f32: return map_same<arity, float>(block, f);
-    case Dtype::f64: return map_same<arity, double>(block, f);
-    default: reject(block);
+    case Dtype::f32:
+      return map_same<arity, float>(block, f);
+    case Dtype::f64:
+      return map_same<arity, double>(block, f);
+    default:
+      reject(block);
   }
 }
 
 template <int arity, class F>
 TAPELOOP_INLINE void on_numbers(const Block& block, F f) {
   switch (block.dtypes[0]) {
-    case Dtype::i32: return map_same<arity, std::int32_t>(block, f);
-    case Dtype::u32: return map_same<arity, std::uint32_t>(block, f);
-    default: on_floats<arity>(block, f);
+    case Dtype::i32:
+      return map_same<arity, std::int32_t>(block, f);
+    case Dtype::u32:
+      return map_same<arity, std::uint32_t>(block, f);
+    default:
+      on_floats<arity>(block, f);
   }
 }
 
@@ -245,23 +251,269 @@ TAPELOOP_INLINE void on_wrapping_numbers(const Block& block, F f) {
 template <int arity, class F>
 TAPELOOP_INLINE void on_bits(const Block& block, F f) {
   switch (size_of(block.dtypes[0])) {
-    case 1: return map_same<arity, std::uint8_t>(block, f);
-    case 4: return map_same<arity, std::uint32_t>(block, f);
-    case 8: return map_same<arity, std::uint64_t>(block, f);
-    default: reject(block);
+    case 1:
+      return map_same<arity, std::uint8_t>(block, f);
+    case 4:
+      return map_same<arity, std::uint32_t>(block, f);
+    case 8:
+      return map_same<arity, std::uint64_t>(block, f);
+    default:
+      reject(block);
   }
 }
 
 template <class To>
 TAPELOOP_INLINE void convert_to(const Block& block) {
-  const auto f = [](auto x) TAPELOOP_INLINE_LAMBDA { return converted<To>(x); };
+  const auto f = [](auto x) TAPELOOP_INLINED { return converted<To>(x); };
   if (block.dtypes[0] == Dtype::boolean) return map<bool>(block, f);
   on_numbers<1>(block, f);
 }
 
+// With a mask, since g++ 12 does not vectorise `c ? a : b` for a `c` of another size.
 template <class T>
 TAPELOOP_INLINE void select(const Block& block) {
-  map<bool, T, T>(block, [](bool c, T a, T b) TAPELOOP_INLINE_LAMBDA { return c ? a : b; });
+  map<std::uint8_t, T, T>(block, [](T c, T a, T b) TAPELOOP_INLINED {
+    const T mask = T(0 - c);
+    return T((a & mask) | (b & ~mask));
+  });
 }
 
-#define TAPELOOP_LANE(...) [](auto... x) TAPELOOP_INLINE_LAMBDA { return __VA_ARGS__; }
+template <Isa isa>
+TAPELOOP_INLINE void run_instr(const Block& block) {
+  switch (block.instr.op) {
+    case LaneOp::input:
+    case LaneOp::literal:
+      return;  // a Value from the start
+    case LaneOp::add:
+      return on_wrapping_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a + b; });
+    case LaneOp::sub:
+      return on_wrapping_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a - b; });
+    case LaneOp::mul:
+      return on_wrapping_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a * b; });
+    case LaneOp::div:
+      return on_floats<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a / b; });
+    case LaneOp::fma:
+      return on_floats<3>(block, [](auto a, auto b, auto c) TAPELOOP_INLINED { return fused<isa>(a, b, c); });
+    case LaneOp::neg:
+      return on_wrapping_numbers<1>(block, [](auto a) TAPELOOP_INLINED { return -a; });
+    case LaneOp::abs:
+      return on_numbers<1>(block, [](auto a) TAPELOOP_INLINED { return absolute(a); });
+    case LaneOp::min:
+      return on_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return extremum<true>(a, b); });
+    case LaneOp::max:
+      return on_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return extremum<false>(a, b); });
+    case LaneOp::sqrt:
+      return on_floats<1>(block, [](auto a) TAPELOOP_INLINED { return std::sqrt(a); });
+    case LaneOp::floor:
+      return on_floats<1>(block, [](auto a) TAPELOOP_INLINED { return floored<isa>(a); });
+    case LaneOp::round:
+      return on_floats<1>(block, [](auto a) TAPELOOP_INLINED { return rounded<isa>(a); });
+    case LaneOp::scale_by_power:
+      return on_floats<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return scaled(a, b); });
+    case LaneOp::eq: {
+      const auto equal = [](auto a, auto b) TAPELOOP_INLINED { return a == b; };
+      if (block.dtypes[0] == Dtype::boolean) return map<bool, bool>(block, equal);
+      return on_numbers<2>(block, equal);
+    }
+    case LaneOp::lt:
+      return on_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a < b; });
+    case LaneOp::le:
+      return on_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a <= b; });
+    case LaneOp::select:
+      switch (size_of(block.instr.dtype)) {
+        case 1:
+          return select<std::uint8_t>(block);
+        case 4:
+          return select<std::uint32_t>(block);
+        default:
+          return select<std::uint64_t>(block);
+      }
+    case LaneOp::and_:
+      return on_bits<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return decltype(a)(a & b); });
+    case LaneOp::or_:
+      return on_bits<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return decltype(a)(a | b); });
+    case LaneOp::xor_:
+      return on_bits<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return decltype(a)(a ^ b); });
+    case LaneOp::shl:
+      return map<std::uint32_t, std::uint32_t>(block, [](auto a, auto b) TAPELOOP_INLINED { return a << (b & 31); });
+    case LaneOp::shr: {
+      const auto shift = [](auto a, auto b) TAPELOOP_INLINED { return a >> (b & 31); };
+      if (block.instr.dtype == Dtype::i32) return map<std::int32_t, std::int32_t>(block, shift);
+      return map<std::uint32_t, std::uint32_t>(block, shift);
+    }
+    case LaneOp::mulhi:
+      return map<std::uint32_t, std::uint32_t>(
+          block, [](auto a, auto b) TAPELOOP_INLINED { return std::uint32_t(std::uint64_t(a) * b >> 32); });
+    case LaneOp::bitcast:
+      return on_bits<1>(block, [](auto a) TAPELOOP_INLINED { return a; });
+    case LaneOp::bits_of_exponent:
+      return map<std::uint64_t>(block, [](auto a) TAPELOOP_INLINED { return std::uint32_t(a >> 32); });
+    case LaneOp::with_exponent:
+      return map<std::uint64_t, std::uint32_t>(
+          block, [](auto a, auto b) TAPELOOP_INLINED { return (a & 0xffffffffu) | std::uint64_t(b) << 32; });
+    case LaneOp::convert:
+      switch (block.instr.dtype) {
+        case Dtype::f32:
+          return convert_to<float>(block);
+        case Dtype::f64:
+          return convert_to<double>(block);
+        case Dtype::i32:
+          return convert_to<std::int32_t>(block);
+        case Dtype::u32:
+          return convert_to<std::uint32_t>(block);
+        case Dtype::boolean:
+          return convert_to<bool>(block);
+        case Dtype::tuple:
+          reject(block);
+      }
+  }
+}
+
+void run_instr_sse2(const Block& block) { run_instr<Isa::sse2>(block); }
+[[gnu::target("arch=x86-64-v3")]] void run_instr_avx2(const Block& block) { run_instr<Isa::avx2>(block); }
+[[gnu::target("arch=x86-64-v4")]] void run_instr_avx512(const Block& block) { run_instr<Isa::avx512>(block); }
+
+using RunInstr = void (*)(const Block&);
+
+// For the newest instruction set that the machine has and the options allow.
+RunInstr chosen_run_instr() {
+  static const bool has_avx2 = __builtin_cpu_supports("x86-64-v3");
+  static const bool has_avx512 = __builtin_cpu_supports("x86-64-v4");
+  const std::string& limit = options().isa;
+  if (has_avx512 && (limit.empty() || limit == "avx512")) return run_instr_avx512;
+  if (has_avx2 && limit != "sse2") return run_instr_avx2;
+  return run_instr_sse2;
+}
+
+// --- a program --------------------------------------------------------------------------------------------------------
+
+constexpr int kBlock = 256;  // elements
+
+struct alignas(64) CacheLine {
+  std::byte bytes[64];
+};
+constexpr int kLinesPerSlot = kBlock * sizeof(double) / sizeof(CacheLine);
+
+constexpr int kNone = -1;
+
+// What a run needs besides its operands. Each thread keeps it, so that a run allocates nothing once the thread has seen
+// a program as long. The first four are indexed by instruction.
+struct Scratch {
+  std::vector<int> last_use;         // the last instruction that reads this one; kNone: the result does without it
+  std::vector<std::uint64_t> cells;  // the elements of uniform values
+  std::vector<Value> values;
+  std::vector<int> slot;    // of a step
+  std::vector<int> inputs;  // the operands that are arrays
+  std::vector<int> steps;   // the instructions to run on each block
+  std::vector<int> free_slots;
+  std::vector<CacheLine> slots;
+
+  void* place(int id) { return &slots[std::size_t(slot[id]) * kLinesPerSlot]; }
+};
+
+std::span<const std::uint16_t> arguments(const LaneInstr& instr) {
+  return std::span(instr.arg).first(std::size_t(arity(instr.op)));
+}
+
+Block block_of(const LaneProgram& program, int id, const std::vector<Value>& values, void* out, std::int64_t count) {
+  Block block{program.code[id], {}, {}, out, count};
+  int a = 0;
+  for (int arg : arguments(block.instr)) {
+    block.dtypes[a] = program.code[arg].dtype;
+    block.operands[a] = values[arg];
+    ++a;
+  }
+  return block;
+}
+
+// What the result depends on, and until when.
+void find_last_uses(const LaneProgram& program, Scratch& s) {
+  s.last_use.assign(program.code.size(), kNone);
+  s.last_use[program.result] = program.result;
+  for (int id = program.result; id >= 0; --id) {
+    if (s.last_use[id] == kNone) continue;
+    for (int arg : arguments(program.code[id]))
+      if (s.last_use[arg] == kNone) s.last_use[arg] = id;
+  }
+}
+
+// Computes once what is the same for every element; all the other instructions become steps.
+void find_steps(const LaneProgram& program, std::span<const LaneOperand> operands, RunInstr run_instr, Scratch& s) {
+  s.values.assign(program.code.size(), {});
+  s.cells.assign(program.code.size(), 0);
+  s.inputs.clear();
+  s.steps.clear();
+  for (int id = 0; id <= program.result; ++id) {
+    if (s.last_use[id] == kNone) continue;
+    const LaneInstr& instr = program.code[id];
+    if (instr.op == LaneOp::input) {
+      const LaneOperand& operand = operands[instr.arg[0]];
+      s.values[id] = {operand.data, operand.step == 0};
+      if (operand.step != 0) s.inputs.push_back(id);
+    } else if (std::ranges::all_of(arguments(instr), [&](int arg) { return s.values[arg].uniform; })) {
+      s.values[id] = {&s.cells[id], true};
+      if (instr.op == LaneOp::literal)
+        s.cells[id] = instr.bits;
+      else
+        run_instr(block_of(program, id, s.values, &s.cells[id], 1));
+    } else {
+      s.steps.push_back(id);
+    }
+  }
+}
+
+// Gives every step a place for its block. It is never that of one of its operands: the compiler need not think about
+// arrays that coincide. (Where `out` coincides with an operand, ad/lanes.h says how.)
+void find_slots(const LaneProgram& program, Scratch& s) {
+  s.slot.assign(program.code.size(), kNone);
+  s.free_slots.clear();
+  int count = 0;
+  for (int id : s.steps) {
+    if (id == program.result) break;  // it is the last one, and its place is `out`
+    if (s.free_slots.empty()) s.free_slots.push_back(count++);
+    s.slot[id] = s.free_slots.back();
+    s.free_slots.pop_back();
+    for (int arg : arguments(program.code[id])) {
+      if (s.last_use[arg] != id || s.slot[arg] == kNone) continue;
+      s.free_slots.push_back(s.slot[arg]);
+      s.last_use[arg] = kNone;  // once, even if the instruction reads it twice
+    }
+  }
+  if (s.slots.size() < std::size_t(count) * kLinesPerSlot) s.slots.resize(std::size_t(count) * kLinesPerSlot);
+  for (int id : s.steps)
+    if (s.slot[id] != kNone) s.values[id] = {s.place(id), false};
+}
+
+// Repeats one element, or copies an array: for programs whose result is not computed element by element.
+void copy(const Value& value, int size, std::byte* out, std::int64_t count) {
+  if (!value.uniform) {
+    std::memmove(out, value.data, std::size_t(count * size));
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) std::memcpy(out + i * size, value.data, std::size_t(size));
+}
+
+}  // namespace
+
+void run_lanes(const LaneProgram& program, std::span<const LaneOperand> operands, void* out, std::int64_t count) {
+  if (count <= 0) return;
+  thread_local Scratch s;
+  const RunInstr run_instr = chosen_run_instr();
+  find_last_uses(program, s);
+  find_steps(program, operands, run_instr, s);
+  find_slots(program, s);
+
+  std::byte* const result = static_cast<std::byte*>(out);
+  const int result_size = size_of(program.dtype());
+  if (s.steps.empty()) return copy(s.values[program.result], result_size, result, count);
+
+  for (std::int64_t first = 0; first < count; first += kBlock) {
+    const std::int64_t n = std::min<std::int64_t>(kBlock, count - first);
+    for (int id : s.steps)
+      run_instr(block_of(program, id, s.values, id == program.result ? result + first * result_size : s.place(id), n));
+    for (int id : s.inputs)
+      s.values[id].data = static_cast<const std::byte*>(s.values[id].data) + kBlock * size_of(program.code[id].dtype);
+  }
+}
+
+}  // namespace tapeloop
