@@ -1,0 +1,84 @@
+// The pipeline: a tape becomes loop nests, then code.
+#include <fmt/format.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+
+#include "jit/emit.h"
+#include "jit/engine.h"
+#include "jit/lower.h"
+#include "jit/program.h"
+#include "jit/team.h"
+
+namespace tapeloop {
+namespace {
+
+std::atomic<std::int64_t> compiled{0};
+
+class Stages {
+ public:
+  TapePtr operator()(const char* stage, TapePtr tape) {
+    report(stage, [&] { return to_string(*tape); });
+    if (options().check) verify(*tape);
+    return tape;
+  }
+  PlanPtr operator()(const char* stage, PlanPtr plan) {
+    report(stage, [&] { return to_string(*plan); });
+    return plan;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  template <class Text>
+  void report(const char* stage, const Text& text) {
+    const double ms = std::chrono::duration<double, std::milli>(Clock::now() - last_).count();
+    if (options().debug >= 2) fmt::print(stderr, "tapeloop: {:<18} {:8.3f} ms\n", stage, ms);
+    if (options().debug >= 3) fmt::print(stderr, "{}\n", text());
+    if (!options().dump.empty()) {
+      const std::string path = fmt::format("{}/{:04}-{}-{}.txt", options().dump, compiled.load(), number_++, stage);
+      if (std::FILE* file = std::fopen(path.c_str(), "w")) {
+        fmt::print(file, "{}", text());
+        std::fclose(file);
+      }
+    }
+    last_ = Clock::now();
+  }
+  Clock::time_point last_ = Clock::now();
+  int number_ = 0;
+};
+
+}  // namespace
+
+std::int64_t programs_compiled() { return compiled; }
+
+std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
+  const auto begin = std::chrono::steady_clock::now();
+  const Target& target = target_for(options().isa);
+  Stages log;
+  TapePtr t = log("traced", traced);
+  t = log("prune", prune(t));
+  t = log("pack", pack_matmuls(t));
+  t = log("hoist", hoist_invariants(t));
+  // From here on the tape is fixed; only loop nests and memory are decided.
+  const PlanPtr plan = log("plan", make_plan(t));
+
+  NewModule fresh = new_module("tapeloop", target);
+  llvm::IRBuilder<> b(*fresh.context);
+  llvm::Type* arguments[] = {b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty(), b.getInt64Ty()};
+  auto* function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), arguments, false), llvm::Function::ExternalLinkage,
+                                          "program", fresh.module.get());
+  prepare(*function, target);
+  ProgramLayout layout = Emitter(b, function, target).emit(*plan);
+  const OuterFunction meet{kBarrierSymbol, reinterpret_cast<void*>(&tapeloop_meet)};
+  auto code = tapeloop::compile(std::move(fresh), target, {&meet, 1});
+  ++compiled;
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (options().debug >= 1) fmt::print(stderr, "tapeloop: compiled {} records in {:.1f} ms\n", t->size(), seconds * 1e3);
+  return std::make_shared<CompiledProgram>(traced, *plan, std::move(layout), std::move(code), seconds);
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,135 @@
+// Nests to LLVM IR. One Emitter writes one function, the whole program:
+//
+//   void program(void** memory, const int64_t* extents, void* team, int64_t thread, int64_t threads)
+//
+// Every thread runs it and takes its share of each nest; between nests they meet at a barrier. Memory and extents are
+// tables whose meaning the emitter hands back, so the same code serves any value of the symbols.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "jit/plan.h"
+#include "jit/target.h"
+
+namespace llvm {
+class AllocaInst;
+class BasicBlock;
+class Function;
+class IRBuilderBase;
+class Module;
+class Type;
+class Value;
+}  // namespace llvm
+
+namespace tapeloop {
+
+// A piece of memory the program needs: an argument, a result, a constant, or a part of the arena that is alive from one
+// nest to another.
+struct MemoryEntry {
+  enum class Kind { input, output, constant, arena } kind;
+  std::size_t index = 0;  // of the argument or result
+  Type type;              // of an arena entry: what it holds
+  Tensor value;           // of a constant
+  int first = 0, last = 0;
+};
+
+struct ProgramLayout {
+  std::vector<MemoryEntry> memory;
+  std::vector<Extent> extents;
+};
+
+// Where along its axis a lane reads: base + step · lane, or any vector of positions.
+struct Index {
+  llvm::Value* base = nullptr;
+  int step = 0;
+  llvm::Value* vector = nullptr;
+};
+using Indices = std::vector<Index>;
+
+// The function by which the threads of a program wait for one another: void(void* team, int64_t thread).
+inline constexpr const char* kBarrierSymbol = "tapeloop_meet";
+
+class Emitter {
+ public:
+  Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const Target& target);
+  ProgramLayout emit(const Plan& plan);
+
+ private:
+  // The memory of one tape while its nests are emitted.
+  struct Frame {
+    const Plan* plan;
+    std::vector<llvm::Value*> pointer;   // of each record
+    std::vector<llvm::Value*> slot;      // of each output
+    std::vector<int> entry;              // of each record: its number in the layout, -1 if it has none there
+    const Record& operator[](Id id) const { return (*plan->tape)[id]; }
+  };
+  using Body = std::function<void(llvm::Value*)>;
+
+  // emit.cpp: nests and loops
+  void emit_nests(Frame& frame);
+  void emit_map(const Nest& nest, Frame& frame);
+  void emit_loop(Id id, Frame& frame);
+  void emit_barrier();
+  void loop(llvm::Value* begin, llvm::Value* end, llvm::Value* step, const Body& body);
+  void vector_loop(llvm::Value* begin, llvm::Value* end, const std::function<void(llvm::Value*, llvm::Value* mask)>& body);
+  void if_then(llvm::Value* condition, const std::function<void()>& body);
+  std::pair<llvm::Value*, llvm::Value*> share(llvm::Value* count, std::int64_t grain);
+  void allocate(Frame& frame, Id id);
+
+  // emit_value.cpp: what a lane computes
+  llvm::Value* pull(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
+  llvm::Value* pull_record(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
+  llvm::Value* pull_view(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
+  llvm::Value* pull_source(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
+  llvm::Value* pull_gather(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
+  bool is_flat(const Frame& frame, Id id) const;
+  Index linear(const Shape& shape, const Indices& at);
+  llvm::Value* load(llvm::Value* pointer, Dtype dtype, const Index& offset, llvm::Value* mask);
+  void store(llvm::Value* pointer, Dtype dtype, const Index& offset, llvm::Value* value, llvm::Value* mask);
+  void write(Frame& frame, const Write& write, const Indices& at, llvm::Value* value, llvm::Value* mask);
+  llvm::Value* positions(const Index& index);
+  llvm::Value* splat(llvm::Value* scalar);
+  llvm::Value* literal(Dtype dtype, double value);
+  llvm::Value* combine(LaneOp op, Dtype dtype, llvm::Value* a, llvm::Value* b);
+  llvm::Type* element(Dtype dtype);
+  llvm::Type* lanes(llvm::Type* element);
+
+  // emit_reduce.cpp, emit_matmul.cpp
+  void emit_reduce(const Nest& nest, Frame& frame);
+  void emit_argmax(const Nest& nest, Frame& frame);
+  void emit_scatter(const Nest& nest, Frame& frame);
+  void emit_matmul(const Nest& nest, Frame& frame);
+  void emit_packed(const Nest& nest, Frame& frame);
+  void emit_tile(const Nest& nest, Frame& frame, llvm::Value* row, int rows, llvm::Value* panel, std::int64_t valid);
+
+  llvm::Value* number(std::int64_t value);
+  llvm::Value* extent(const Extent& extent);
+  llvm::Value* memory(const MemoryEntry& entry, int* index = nullptr);
+  llvm::Value* pointer_of(Frame& frame, Id id);
+  llvm::AllocaInst* variable(llvm::Type* type);
+  void touch(const Frame& frame, Id id);
+
+  llvm::IRBuilderBase& b_;
+  llvm::Function* function_;
+  const Target& target_;
+  llvm::BasicBlock* entry_;
+  ProgramLayout layout_;
+  std::vector<llvm::Value*> extent_values_;
+  llvm::Value *thread_, *threads_;
+  std::map<int, int> twins_;  // buffers that live as long as one another
+  int now_ = 0;           // number of the nest being emitted, for the lifetimes of buffers
+  int width_ = 16;        // lanes of the nest being emitted
+  bool flat_ = false;     // the nest being emitted walks all elements by one index
+  int nest_ = -1;         // of the frame being emitted
+  std::map<std::string, llvm::Value*> known_;  // values already computed in this straight piece of code
+  struct Tile {           // accumulators of the row being finished, by product, stream and vector
+    const Nest* nest = nullptr;
+    std::map<std::tuple<Id, int, int>, llvm::Value*> sums;
+    int vector = 0;
+  } tile_;
+};
+
+}  // namespace tapeloop

@@ -1,0 +1,375 @@
+// What one vector of lanes computes: values are pulled from where they are needed back to memory, views turning into index
+// arithmetic on the way.
+#include <fmt/format.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Intrinsics.h>
+
+#include "ad/arithmetic.h"
+#include "jit/emit.h"
+#include "jit/emit_lanes.h"
+#include "jit/lower.h"
+#include "ops/index.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+#include "ops/source.h"
+
+namespace tapeloop {
+
+using llvm::Value;
+
+llvm::Type* Emitter::element(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f32: return b_.getFloatTy();
+    case Dtype::f64: return b_.getDoubleTy();
+    case Dtype::boolean: return b_.getInt8Ty();
+    default: return b_.getInt32Ty();
+  }
+}
+
+llvm::Type* Emitter::lanes(llvm::Type* type) { return width_ == 1 ? type : llvm::FixedVectorType::get(type, unsigned(width_)); }
+
+Value* Emitter::splat(Value* scalar) { return width_ == 1 ? scalar : b_.CreateVectorSplat(unsigned(width_), scalar); }
+
+Value* Emitter::literal(Dtype dtype, double value) {
+  switch (dtype) {
+    case Dtype::f32: return splat(llvm::ConstantFP::get(b_.getFloatTy(), llvm::APFloat(float(value))));
+    case Dtype::f64: return splat(llvm::ConstantFP::get(b_.getDoubleTy(), llvm::APFloat(value)));
+    case Dtype::boolean: return splat(b_.getInt1(value != 0));
+    case Dtype::u32: return splat(b_.getInt32(std::uint32_t(value)));
+    default: return splat(b_.getInt32(std::uint32_t(std::int32_t(value))));
+  }
+}
+
+// One lane instruction on two values, for what reductions and accumulations do between elements.
+Value* Emitter::combine(LaneOp op, Dtype dtype, Value* a, Value* b) {
+  LaneProgram program;
+  program.code = {{LaneOp::input, dtype, {0}, 0}, {LaneOp::input, dtype, {1}, 0}, {op, dtype, {0, 1}, 0}};
+  program.result = 2;
+  Value* operands[] = {a, b};
+  auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(a->getType());
+  return emit_lanes(b_, program, operands, vector ? int(vector->getNumElements()) : 1, target_);
+}
+
+// --- memory ----------------------------------------------------------------------------------------------------------------
+
+// The positions of all lanes as a vector of i64.
+Value* Emitter::positions(const Index& index) {
+  if (index.vector) return index.vector;
+  Value* base = splat(index.base);
+  if (index.step == 0 || width_ == 1) return base;
+  std::vector<llvm::Constant*> steps;
+  for (int i = 0; i < width_; ++i) steps.push_back(b_.getInt64(std::uint64_t(std::int64_t(i) * index.step)));
+  return b_.CreateAdd(base, llvm::ConstantVector::get(steps));
+}
+
+// The place in row-major memory of `shape`.
+Index Emitter::linear(const Shape& shape, const Indices& at) {
+  if (flat_) return at[0];
+  Index result{number(0), 0, nullptr};
+  Value* stride = number(1);
+  for (std::size_t axis = shape.size(); axis-- > 0;) {
+    const Index& index = at[axis];
+    auto* constant = llvm::dyn_cast<llvm::ConstantInt>(stride);
+    const bool simple = !index.vector && (index.step == 0 || (constant && constant->getSExtValue() <= 1 && !result.vector && result.step == 0));
+    if (simple) {
+      result.base = b_.CreateAdd(result.base, b_.CreateMul(index.base, stride));
+      if (constant) result.step += index.step * int(constant->getSExtValue());
+      if (result.vector) result.vector = b_.CreateAdd(result.vector, splat(b_.CreateMul(index.base, stride)));
+    } else {
+      Value* all = b_.CreateMul(positions(index), splat(stride));
+      result.vector = b_.CreateAdd(positions(result), all);
+    }
+    stride = b_.CreateMul(stride, extent(shape[axis]));
+  }
+  return result;
+}
+
+Value* Emitter::load(Value* pointer, Dtype dtype, const Index& offset, Value* mask) {
+  llvm::Type* type = element(dtype);
+  const llvm::Align align(std::uint64_t(size_of(dtype)));
+  Value* result = nullptr;
+  if (offset.vector && width_ > 1) {
+    Value* addresses = b_.CreateGEP(type, pointer, offset.vector);
+    result = b_.CreateMaskedGather(lanes(type), addresses, align, mask ? mask : splat(b_.getTrue()), llvm::Constant::getNullValue(lanes(type)));
+  } else if (offset.step == 1 && width_ > 1) {
+    Value* address = b_.CreateGEP(type, pointer, offset.base);
+    if (mask)
+      result = b_.CreateMaskedLoad(lanes(type), address, align, mask, llvm::Constant::getNullValue(lanes(type)));
+    else
+      result = b_.CreateAlignedLoad(lanes(type), address, align);
+  } else if (offset.step == 0 || width_ == 1) {
+    Value* base = width_ == 1 && offset.vector ? offset.vector : offset.base;
+    result = splat(b_.CreateAlignedLoad(type, b_.CreateGEP(type, pointer, base), align));
+  } else {
+    return load(pointer, dtype, Index{nullptr, 0, positions(offset)}, mask);
+  }
+  return dtype == Dtype::boolean ? b_.CreateICmpNE(result, llvm::Constant::getNullValue(result->getType())) : result;
+}
+
+void Emitter::store(Value* pointer, Dtype dtype, const Index& offset, Value* value, Value* mask) {
+  llvm::Type* type = element(dtype);
+  const llvm::Align align(std::uint64_t(size_of(dtype)));
+  if (dtype == Dtype::boolean) value = b_.CreateZExt(value, lanes(type));
+  if (width_ == 1) {
+    b_.CreateAlignedStore(value, b_.CreateGEP(type, pointer, offset.vector ? offset.vector : offset.base), align);
+  } else if (offset.vector || offset.step != 1) {
+    b_.CreateMaskedScatter(value, b_.CreateGEP(type, pointer, positions(offset)), align, mask ? mask : splat(b_.getTrue()));
+  } else {
+    Value* address = b_.CreateGEP(type, pointer, offset.base);
+    if (mask)
+      b_.CreateMaskedStore(value, address, align, mask);
+    else
+      b_.CreateAlignedStore(value, address, align);
+  }
+}
+
+void Emitter::write(Frame& frame, const Write& w, const Indices& at, Value* value, Value* mask) {
+  Value* pointer = w.slot >= 0 ? frame.slot[std::size_t(w.slot)] : pointer_of(frame, w.target);
+  const Type& type = frame[w.target].type;
+  if (flat_) return store(pointer, type.dtype, at[0], value, mask);
+  Indices place = at;
+  if (!(w.offset.is_number() && w.offset.value() == 0)) {
+    Index& index = place[std::size_t(w.axis)];
+    index.base = index.base ? b_.CreateAdd(index.base, extent(w.offset)) : nullptr;
+  }
+  store(pointer, type.dtype, linear(type.shape, place), value, mask);
+}
+
+// --- pulling ---------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::string key_of(Id id, const Indices& at, Value* mask) {
+  std::string key(reinterpret_cast<const char*>(&id), sizeof id);
+  auto add = [&](const void* p) { key.append(reinterpret_cast<const char*>(&p), sizeof p); };
+  for (const Index& index : at) {
+    add(index.base);
+    add(index.vector);
+    key += char(index.step);
+  }
+  add(mask);
+  return key;
+}
+
+}  // namespace
+
+Value* Emitter::pull(Frame& frame, Id id, const Indices& at, Value* mask) {
+  const std::string key = key_of(id, at, mask);
+  auto it = known_.find(key);
+  if (it != known_.end()) return it->second;
+  Value* value = pull_record(frame, id, at, mask);
+  known_[key] = value;
+  return value;
+}
+
+Value* Emitter::pull_record(Frame& frame, Id id, const Indices& at, Value* mask) {
+  const Record& r = frame[id];
+  const Plan& plan = *frame.plan;
+  const bool here = plan.nest_of[id] == nest_;
+  if (tile_.nest && here && r.op == &packed_matmul_op) {
+    auto sum = tile_.sums.find({id, 0, tile_.vector});
+    if (sum != tile_.sums.end()) return sum->second;
+  }
+  if (plan.stored[id] && !here) {
+    touch(frame, id);
+    return load(pointer_of(frame, id), r.type.dtype, linear(r.type.shape, at), mask);
+  }
+  switch (r.op->kind) {
+    case Kind::elementwise: {
+      std::vector<Value*> operands;
+      std::vector<Type> types;
+      for (Id operand : r.in) {
+        operands.push_back(pull(frame, operand, at, mask));
+        types.push_back(frame[operand].type);
+      }
+      return emit_lanes(b_, lane_program(*r.op, types, r.attrs), operands, width_, target_);
+    }
+    case Kind::source: return pull_source(frame, id, at, mask);
+    case Kind::view:
+    case Kind::pick: return pull_view(frame, id, at, mask);
+    case Kind::index: return pull_gather(frame, id, at, mask);
+    default: throw InternalError(fmt::format("emit: %{} ({}) is not at hand\n{}\n{}", id, r.op->name, to_string(*plan.tape), to_string(plan)), r.where);
+  }
+}
+
+Value* Emitter::pull_source(Frame& frame, Id id, const Indices& at, Value* mask) {
+  const Record& r = frame[id];
+  if (r.op == &full_op) return literal(r.type.dtype, r.attrs.get<double>("value"));
+  if (r.op == &extent_op) {
+    Value* n = extent(r.attrs.extent("extent"));
+    return splat(is_float(r.type.dtype) ? b_.CreateSIToFP(n, element(r.type.dtype)) : b_.CreateTrunc(n, b_.getInt32Ty()));
+  }
+  if (r.op == &iota_op) {
+    const int axis = r.attrs.integer("axis");
+    Value* p = positions(axis < 0 ? linear(r.type.shape, at) : at[std::size_t(axis)]);
+    return is_float(r.type.dtype) ? b_.CreateSIToFP(p, lanes(element(r.type.dtype))) : b_.CreateTrunc(p, lanes(b_.getInt32Ty()));
+  }
+  if (r.op == &constant_op) {
+    MemoryEntry entry{MemoryEntry::Kind::constant, 0, r.type, r.attrs.get<Tensor>("value"), 0, 0};
+    return load(memory(entry), r.type.dtype, linear(r.type.shape, at), mask);
+  }
+  throw InternalError(fmt::format("emit: no code for the source {}", r.op->name), r.where);
+}
+
+Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
+  const Record& r = frame[id];
+  if (r.op == &pick_op) {
+    // A chunk: of accumulators in registers, or of memory.
+    const Record& split = frame[r.in[0]];
+    const Id source = split.in[0];
+    const int part = r.attrs.integer("index");
+    if (tile_.nest && frame.plan->nest_of[source] == nest_) {
+      auto sum = tile_.sums.find({source, part, tile_.vector});
+      if (sum != tile_.sums.end()) return sum->second;
+    }
+    const auto axis = std::size_t(split.attrs.integer("axis"));
+    Value* offset = number(0);
+    for (int i = 0; i < part; ++i) offset = b_.CreateAdd(offset, extent(split.attrs.get<Shape>("sizes")[std::size_t(i)]));
+    Indices inner = at;
+    if (inner[axis].base) inner[axis].base = b_.CreateAdd(inner[axis].base, offset);
+    if (inner[axis].vector) inner[axis].vector = b_.CreateAdd(inner[axis].vector, splat(offset));
+    return pull(frame, source, inner, mask);
+  }
+  const Id source = r.in[0];
+  const Shape& shape = frame[source].type.shape;
+  Indices inner;
+  if (flat_) {
+    // Only what does not depend on the place survives flattening: a stretched single element, or a mere reshape.
+    return r.op == &broadcast_op ? pull(frame, source, {Index{number(0), 0, nullptr}}, mask) : pull(frame, source, at, mask);
+  }
+  if (r.op == &reshape_op) {
+    // Axes of extent 1 come and go; the others keep their order.
+    std::vector<Index> proper;
+    for (std::size_t i = 0; i < at.size(); ++i)
+      if (!(r.type.shape[i].is_number() && r.type.shape[i].value() == 1)) proper.push_back(at[i]);
+    std::size_t next = 0;
+    for (const Extent& e : shape) inner.push_back(e.is_number() && e.value() == 1 ? Index{number(0), 0, nullptr} : proper[next++]);
+    return pull(frame, source, inner, mask);
+  }
+  if (r.op == &transpose_op) {
+    const Ints& order = r.attrs.get<Ints>("order");
+    inner.resize(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) inner[std::size_t(order[i])] = at[i];
+    return pull(frame, source, inner, mask);
+  }
+  if (r.op == &broadcast_op) {
+    const Ints& axes = r.attrs.get<Ints>("axes");
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+      const bool stretched = shape[i].is_number() && shape[i].value() == 1;
+      inner.push_back(stretched ? Index{number(0), 0, nullptr} : at[std::size_t(axes[i])]);
+    }
+    return pull(frame, source, inner, mask);
+  }
+  inner = at;
+  auto shift = [&](Index& index, Value* by) {
+    if (index.base) index.base = b_.CreateAdd(index.base, by);
+    if (index.vector) index.vector = b_.CreateAdd(index.vector, splat(by));
+  };
+  if (r.op == &slice_op) {
+    Index& index = inner[std::size_t(r.attrs.integer("axis"))];
+    const int step = r.attrs.integer("step");
+    if (step != 1) {
+      if (index.vector) index.vector = b_.CreateMul(index.vector, splat(number(step)));
+      if (index.base) index.base = b_.CreateMul(index.base, number(step));
+      index.step *= step;
+    }
+    shift(index, extent(r.attrs.extent("start")));
+    return pull(frame, source, inner, mask);
+  }
+  if (r.op == &flip_op) {
+    const auto axis = std::size_t(r.attrs.integer("axis"));
+    Index& index = inner[axis];
+    Value* last = b_.CreateSub(extent(shape[axis]), number(1));
+    if (index.base) index.base = b_.CreateSub(last, index.base);
+    if (index.vector) index.vector = b_.CreateSub(splat(last), index.vector);
+    index.step = -index.step;
+    return pull(frame, source, inner, mask);
+  }
+  if (r.op == &pad_op) {
+    const auto axis = std::size_t(r.attrs.integer("axis"));
+    const std::int64_t stride = r.attrs.integer("interior") + 1;
+    Value* n = extent(shape[axis]);
+    Value* place = b_.CreateSub(positions(at[axis]), splat(extent(r.attrs.extent("before"))));
+    Value* quotient = stride == 1 ? place : b_.CreateSDiv(place, splat(number(stride)));
+    Value* inside = b_.CreateAnd(b_.CreateICmpSGE(place, splat(number(0))), b_.CreateICmpSLT(quotient, splat(n)));
+    if (stride != 1) inside = b_.CreateAnd(inside, b_.CreateICmpEQ(b_.CreateMul(quotient, splat(number(stride))), place));
+    // Lanes outside read element 0 of the padding instead of memory that may not be there.
+    Index& index = inner[axis];
+    if (at[axis].step == 1 && !at[axis].vector && stride == 1 && width_ > 1) {
+      index.base = b_.CreateSub(at[axis].base, extent(r.attrs.extent("before")));
+      Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
+      return b_.CreateSelect(inside, pull(frame, source, inner, both), literal(r.type.dtype, r.attrs.get<double>("value")));
+    }
+    Value* safe = b_.CreateSelect(inside, quotient, splat(number(0)));
+    if (at[axis].step == 0 && !at[axis].vector && width_ > 1)
+      index = Index{b_.CreateExtractElement(safe, std::uint64_t(0)), 0, nullptr};
+    else
+      index = width_ == 1 ? Index{safe, 0, nullptr} : Index{nullptr, 0, safe};
+    return b_.CreateSelect(inside, pull(frame, source, inner, mask), literal(r.type.dtype, r.attrs.get<double>("value")));
+  }
+  if (r.op == &pack_op) {
+    // [panel, k, stream, column] ← [k, stream · columns + panel · width + column], zero beyond the last column
+    const bool transpose = r.attrs.flag("transpose");
+    const Extent& n = shape[transpose ? 0 : 1];
+    const std::int64_t columns = n.value() / r.attrs.integer("streams"), panel = r.attrs.integer("width") * 16;
+    Value* column = b_.CreateAdd(b_.CreateMul(at[0].base, number(panel)), at[3].base);
+    Index position{b_.CreateAdd(b_.CreateMul(at[2].base, number(columns)), column), at[3].step, nullptr};
+    Value* inside = b_.CreateICmpSLT(positions(Index{column, at[3].step, nullptr}), splat(number(columns)));
+    Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
+    Indices place = transpose ? Indices{position, at[1]} : Indices{at[1], position};
+    return b_.CreateSelect(inside, pull(frame, source, place, both), literal(r.type.dtype, 0));
+  }
+  throw InternalError(fmt::format("emit: no code for the view {}", r.op->name), r.where);
+}
+
+// table[indices]: a row that does not exist reads as NaN (0 for integers); negative indices count from the end.
+Value* Emitter::pull_gather(Frame& frame, Id id, const Indices& at, Value* mask) {
+  const Record& r = frame[id];
+  const Record &table = frame[r.in[0]], &indices = frame[r.in[1]];
+  const std::size_t rank = indices.type.shape.size();
+  const Indices which(at.begin(), at.begin() + std::ptrdiff_t(rank));
+  touch(frame, r.in[0]);
+  touch(frame, r.in[1]);
+  Value* row = load(pointer_of(frame, r.in[1]), indices.type.dtype, linear(indices.type.shape, which), mask);
+  row = indices.type.dtype == Dtype::u32 ? b_.CreateZExt(row, lanes(b_.getInt64Ty())) : b_.CreateSExt(row, lanes(b_.getInt64Ty()));
+  Value* n = extent(table.type.shape[0]);
+  row = b_.CreateSelect(b_.CreateICmpSLT(row, splat(number(0))), b_.CreateAdd(row, splat(n)), row);
+  Value* inside = b_.CreateAnd(b_.CreateICmpSGE(row, splat(number(0))), b_.CreateICmpSLT(row, splat(n)));
+  Value* safe = b_.CreateSelect(inside, row, splat(number(0)));
+  bool uniform = width_ > 1;
+  for (const Index& index : which) uniform = uniform && index.step == 0 && !index.vector;
+  Indices place{uniform ? Index{b_.CreateExtractElement(safe, std::uint64_t(0)), 0, nullptr} : width_ == 1 ? Index{safe, 0, nullptr} : Index{nullptr, 0, safe}};
+  place.insert(place.end(), at.begin() + std::ptrdiff_t(rank), at.end());
+  Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
+  Value* value = load(pointer_of(frame, r.in[0]), table.type.dtype, linear(table.type.shape, place), width_ == 1 ? nullptr : both);
+  return b_.CreateSelect(inside, value, literal(r.type.dtype, is_float(r.type.dtype) ? std::numeric_limits<double>::quiet_NaN() : 0));
+}
+
+// Whether a value can be computed by walking all its elements with one index.
+bool Emitter::is_flat(const Frame& frame, Id id) const {
+  std::vector<Id> work{id};
+  while (!work.empty()) {
+    const Id x = work.back();
+    work.pop_back();
+    const Record& r = frame[x];
+    if (frame.plan->stored[x] && frame.plan->nest_of[x] != nest_) continue;
+    if (r.op == &full_op || r.op == &extent_op || r.op == &constant_op) continue;
+    if (r.op == &iota_op && r.attrs.integer("axis") < 0) continue;
+    if (r.op == &broadcast_op) {
+      const Id source = r.in[0];
+      bool single = frame.plan->stored[source] && frame.plan->nest_of[source] != nest_;
+      for (const Extent& e : frame[source].type.shape) single = single && e.is_number() && e.value() == 1;
+      if (single) continue;
+      return false;
+    }
+    if (r.op == &reshape_op) {
+      work.push_back(r.in[0]);
+      continue;
+    }
+    if (r.op->kind != Kind::elementwise) return false;
+    work.insert(work.end(), r.in.begin(), r.in.end());
+  }
+  return true;
+}
+
+}  // namespace tapeloop
