@@ -1,0 +1,44 @@
+// Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate (Gers, Schmidhuber and Cummins 2000).
+#pragma once
+
+#include "models/initializer.h"
+#include "ops/elementwise.h"
+#include "ops/matmul.h"
+
+namespace tapeloop {
+
+struct Lstm {
+  Tensor w;  // [D, 4H], gates side by side in the order i, f, g, o
+  Tensor u;  // [H, 4H]
+  Tensor b;  // [4H]
+
+  struct State {
+    Tensor h, c;  // [B, H]
+  };
+
+  State operator()(const State& s, const Tensor& x) const {
+    const auto [i, f, g, o] = chunk<4>(matmul(s.h, u, matmul(x, w) + b));
+    const Tensor c = sigmoid(f) * s.c + sigmoid(i) * tanh(g);
+    return {sigmoid(o) * tanh(c), c};
+  }
+
+  State initial(const Extent& batch) const {
+    const Tensor zero = zeros({batch, u.size(0)}, u.dtype());
+    return {zero, zero};
+  }
+
+  struct Options {
+    double forget_bias = 1;  // so that memory lasts at the beginning (Jozefowicz, Zaremba and Sutskever 2015); 0 for none
+    Dtype dtype = Dtype::f32;
+  };
+  static Lstm init(const Tensor& key, std::int64_t inputs, std::int64_t hidden, const Options& options) {
+    const auto [kw, ku] = split_key<2>(key);
+    const Shape one{hidden};
+    const Tensor zero = zeros(one, options.dtype).materialized(), forget = full(one, options.forget_bias, options.dtype).materialized();
+    return {glorot_uniform(kw, inputs, hidden, 4, options.dtype).materialized(), orthogonal(ku, hidden, hidden, 4, options.dtype),
+            concat({zero, forget, zero, zero})};
+  }
+  static Lstm init(const Tensor& key, std::int64_t inputs, std::int64_t hidden) { return init(key, inputs, hidden, Options()); }
+};
+
+}  // namespace tapeloop
