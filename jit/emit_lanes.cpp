@@ -18,9 +18,12 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "ad/error.h"
+#include "ad/options.h"
+#include "jit/fold_lanes.h"
 
 namespace tapeloop {
 namespace {
@@ -28,8 +31,7 @@ namespace {
 using llvm::Value;
 using llvm::Intrinsic::ID;
 
-// Constants are folded by the passes later on. They know from the function's attributes that denormals are flushed;
-// the folder of an ordinary builder does not.
+// What can be folded has been, by fold_constants. An ordinary builder would fold again, without flushing denormals.
 using Builder = llvm::IRBuilder<llvm::NoFolder>;
 
 struct Cell {
@@ -39,14 +41,14 @@ struct Cell {
 
 class LaneEmitter {
  public:
-  LaneEmitter(llvm::IRBuilderBase& b, const LaneProgram& program, std::span<Value* const> operands, int width,
+  LaneEmitter(llvm::IRBuilderBase& b, LaneProgram program, std::span<Value* const> operands, int width,
               const Target& target)
       : b_(b.GetInsertBlock(), b.GetInsertPoint()),
-        program_(program),
+        program_(std::move(program)),
         operands_(operands),
         width_(width),
         target_(target),
-        cells_(program.code.size()) {}
+        cells_(program_.code.size()) {}
 
   Value* run() {
     for (std::size_t id = 0; id <= program_.result; ++id) cells_[id] = emit(program_.code[id]);
@@ -100,16 +102,26 @@ class LaneEmitter {
   Value* arg(const LaneInstr& instr, int a) const { return cell(instr, a).value; }
   Dtype dtype_of_arg(const LaneInstr& instr, int a) const { return program_.code[instr.arg[std::size_t(a)]].dtype; }
   Value* flushed_arg(const LaneInstr& instr, int a) {
-    return cell(instr, a).may_be_denormal ? flush(arg(instr, a), dtype_of_arg(instr, a)) : arg(instr, a);
+    const Cell& x = cell(instr, a);
+    if (!x.may_be_denormal) return x.value;
+    LaneInstr source = program_.code[instr.arg[std::size_t(a)]];
+    if (source.op != LaneOp::literal) return flush(x.value, source.dtype);
+    source.bits &= sign_bit(source.dtype);
+    return literal(source);
   }
 
-  // 0, 1 and -1 are the literals by which LLVM knows an operation to do nothing but move or negate.
+  // 0, 1 and -1 are the constants by which LLVM knows an operation to do nothing but move or negate.
   bool is_neutral(std::uint16_t id) const {
     const LaneInstr& instr = program_.code[id];
-    if (instr.op != LaneOp::literal) return false;
-    const std::uint64_t magnitude = instr.dtype == Dtype::f64 ? instr.bits << 1 : (instr.bits << 33) >> 32;
-    const std::uint64_t one = instr.dtype == Dtype::f64 ? 0x3ff0000000000000u << 1 : 0x3f800000u << 1;
-    return magnitude == 0 || magnitude == one;
+    const std::uint64_t magnitude = instr.bits & ~sign_bit(instr.dtype);
+    const std::uint64_t one = instr.dtype == Dtype::f64 ? 0x3ff0000000000000u : 0x3f800000u;
+    return instr.op == LaneOp::literal && (magnitude == 0 || magnitude == one);
+  }
+
+  bool is_denormal(const LaneInstr& instr) const {
+    const std::uint64_t magnitude = instr.bits & ~sign_bit(instr.dtype);
+    const std::uint64_t normal = instr.dtype == Dtype::f64 ? 0x0010000000000000u : 0x00800000u;
+    return is_float(instr.dtype) && magnitude != 0 && magnitude < normal;
   }
 
   // --- pieces ---
@@ -233,7 +245,6 @@ class LaneEmitter {
     const Dtype from = dtype_of_arg(instr, 0);
     const Dtype to = instr.dtype;
     Value* x = arg(instr, 0);
-    if (from == to) return x;
     if (to == Dtype::boolean)
       return is_float(from) ? b_.CreateFCmpUNE(x, constant(from, 0)) : b_.CreateICmpNE(x, integer(type(from), 0));
     if (is_float(to)) {
@@ -250,9 +261,9 @@ class LaneEmitter {
   Cell emit(const LaneInstr& instr) {
     switch (instr.op) {
       case LaneOp::input:
-        return {operands_[instr.arg[0]], is_float(instr.dtype)};
+        return {operands_[instr.arg[0]], is_float(instr.dtype) && !options().denormals};
       case LaneOp::literal:
-        return {literal(instr), is_float(instr.dtype)};
+        return {literal(instr), is_denormal(instr) && !options().denormals};
       // What moves bits lets denormals through.
       case LaneOp::neg:
       case LaneOp::abs:
@@ -371,7 +382,7 @@ class LaneEmitter {
   }
 
   Builder b_;
-  const LaneProgram& program_;
+  const LaneProgram program_;
   std::span<Value* const> operands_;
   int width_;
   const Target& target_;
@@ -382,7 +393,7 @@ class LaneEmitter {
 
 Value* emit_lanes(llvm::IRBuilderBase& b, const LaneProgram& program, std::span<Value* const> operands, int width,
                   const Target& target) {
-  return LaneEmitter(b, program, operands, width, target).run();
+  return LaneEmitter(b, fold_constants(program), operands, width, target).run();
 }
 
 }  // namespace tapeloop
