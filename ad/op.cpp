@@ -115,11 +115,9 @@ Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& w
     return recorder->append(op, std::move(ids), std::move(attrs), std::move(type), where);
   }
   if (all_generated && type.dtype != Dtype::tuple) {
-    // Stays a recipe, unless it has grown deep: what follows would be computed again and again.
-    bool shallow = true;
-    for (const Tensor& operand : operands)
-      for (const Tensor& inner : operand.generator_operands()) shallow = shallow && inner.generator_operands().empty();
-    if (shallow) return Tensor::generated(std::move(type), op, std::move(attrs), operands);
+    // Stays a recipe, unless it has grown so deep that following it would overflow a stack.
+    Tensor result = Tensor::generated(type, op, attrs, operands);
+    if (result.generated_depth() < 500) return result;
   }
   for (Tensor& tensor : in) tensor = tensor.materialized();
   FlushDenormals flush(!options().denormals);

@@ -146,7 +146,12 @@ Tensors inline_tape(const Tape& tape, const Tensors& arguments) {
   if (arguments.size() != tape.inputs.size())
     throw InternalError(fmt::format("inline: {} arguments for {} inputs", arguments.size(), tape.inputs.size()));
   Tensors value(tape.size());
-  for (std::size_t i = 0; i < arguments.size(); ++i) value[tape.inputs[i]] = arguments[i];
+  std::shared_ptr<Recorder> recorder;  // the innermost recording, on which sources are recorded too
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    value[tape.inputs[i]] = arguments[i];
+    if (arguments[i].is_recorded() && (!recorder || arguments[i].recorder()->serial() > recorder->serial()))
+      recorder = arguments[i].recorder();
+  }
   for (Id id = 0; id < tape.size(); ++id) {
     const Record& r = tape[id];
     if (r.op == &input_op) continue;
@@ -154,8 +159,10 @@ Tensors inline_tape(const Tape& tape, const Tensors& arguments) {
     for (Id operand : r.in) in.push_back(value[operand]);
     if (r.op == &pick_op)
       value[id] = pick(in[0], r.attrs.integer("index"));
+    else if (in.empty())
+      value[id] = recorder ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where) : generate(*r.op, r.attrs, r.where);
     else
-      value[id] = in.empty() ? generate(*r.op, r.attrs, r.where) : record(*r.op, in, r.attrs, r.where);
+      value[id] = record(*r.op, in, r.attrs, r.where);
   }
   Tensors outputs;
   for (Id id : tape.outputs) outputs.push_back(value[id]);

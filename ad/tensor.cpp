@@ -75,6 +75,7 @@ struct Tensor::Node {
   Id id = 0;
   const Op* generator = nullptr;  // generated
   Attrs attrs;
+  int depth = 0;
   Tensors operands;  // of a generated tensor, or the parts of a concrete tuple
 };
 
@@ -121,6 +122,7 @@ Tensor Tensor::generated(Type type, const Op& op, Attrs attrs, Tensors operands)
   node->type = std::move(type);
   node->generator = &op;
   node->attrs = std::move(attrs);
+  for (const Tensor& operand : operands) node->depth = std::max(node->depth, operand.node_->depth + 1);
   node->operands = std::move(operands);
   Tensor tensor;
   tensor.node_ = std::move(node);
@@ -137,6 +139,13 @@ Tensor Tensor::tuple(Tensors parts) {
   tensor.node_ = std::move(node);
   return tensor;
 }
+
+namespace {
+std::recursive_mutex& generated_mutex() {
+  static std::recursive_mutex& mutex = *new std::recursive_mutex;
+  return mutex;
+}
+}  // namespace
 
 bool Tensor::is_concrete() const { return node_ && !node_->recorder && !node_->generator; }
 bool Tensor::is_recorded() const { return node_ && node_->recorder; }
@@ -156,6 +165,7 @@ Id Tensor::id() const { return node_->id; }
 const Op& Tensor::generator() const { return *node_->generator; }
 const Attrs& Tensor::generator_attrs() const { return node_->attrs; }
 const Tensors& Tensor::generator_operands() const { return node_->operands; }
+int Tensor::generated_depth() const { return node_->depth; }
 const Tensors& Tensor::parts() const { return node_->operands; }
 
 Tensor Tensor::with_shape(const Shape& shape) const {
@@ -164,6 +174,9 @@ Tensor Tensor::with_shape(const Shape& shape) const {
 
 Tensor Tensor::materialized() const {
   if (!is_generated()) return *this;
+  // Computed once and kept: the node is the same value either way.
+  std::lock_guard lock(generated_mutex());
+  if (node_->buffer) return Tensor(node_->type, node_->buffer);
   Tensors operands;
   for (const Tensor& operand : node_->operands) operands.push_back(operand.materialized());
   // The numbers are needed now, so a program being recorded from here on depends on them.
@@ -172,7 +185,9 @@ Tensor Tensor::materialized() const {
     if (const auto* shape = std::get_if<Shape>(&value))
       for (const Extent& extent : *shape) (void)extent.pin();
   FlushDenormals flush(!options().denormals);
-  return node_->generator->run(*node_->generator, operands, node_->attrs, node_->type);
+  Tensor value = node_->generator->run(*node_->generator, operands, node_->attrs, node_->type);
+  const_cast<Node*>(node_.get())->buffer = value.node_->buffer;
+  return value;
 }
 
 // --- reading values ------------------------------------------------------------------------------------------------------
@@ -182,12 +197,7 @@ const std::byte* Tensor::bytes(Where where) const {
   if (is_recorded())
     throw Error(fmt::format("data: a recorded tensor {} has no numbers yet", to_string(type())), where,
                 "inside jit, grad or scan use where(), maximum() … instead of reading values; return it to read it outside");
-  if (is_generated()) {
-    // Computed once and kept: the node is the same value either way.
-    auto* node = const_cast<Node*>(node_.get());
-    Tensor value = materialized();
-    if (!node->buffer) node->buffer = value.node_->buffer;
-  }
+  if (is_generated()) (void)materialized();
   return node_->buffer->data();
 }
 

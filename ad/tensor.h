@@ -98,6 +98,7 @@ class Tensor {
   const Op& generator() const;
   const Attrs& generator_attrs() const;
   const Tensors& generator_operands() const;
+  int generated_depth() const;
   const Tensors& parts() const;  // of a concrete tuple
   Tensor with_shape(const Shape& shape) const;  // of a concrete tensor: the same buffer, as many elements
   Tensor materialized() const;   // a generated tensor computed, anything else unchanged

@@ -125,7 +125,7 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
     };
     inner(0);
     Value* partial = b_.CreateLoad(lanes(element(dtype)), sum);
-    for (int w = 8; w >= 1; w /= 2) {
+    for (int w = 8; w > 1; w /= 2) {
       std::vector<int> low, high;
       for (int i = 0; i < w; ++i) {
         low.push_back(i);
@@ -133,7 +133,7 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
       }
       partial = combine(op, dtype, b_.CreateShuffleVector(partial, low), b_.CreateShuffleVector(partial, high));
     }
-    Value* result = b_.CreateExtractElement(partial, std::uint64_t(0));
+    Value* result = combine(op, dtype, b_.CreateExtractElement(partial, std::uint64_t(0)), b_.CreateExtractElement(partial, std::uint64_t(1)));
     width_ = 1;
     known_.clear();
     if (starts) result = combine(op, dtype, pull(frame, r.in[1], place_of_result(), nullptr), result);

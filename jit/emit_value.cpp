@@ -322,7 +322,7 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
   throw InternalError(fmt::format("emit: no code for the view {}", r.op->name), r.where);
 }
 
-// table[indices]: a row that does not exist reads as NaN (0 for integers); negative indices count from the end.
+// table[indices]: what a row that does not exist reads as is an attribute; negative indices count from the end.
 Value* Emitter::pull_gather(Frame& frame, Id id, const Indices& at, Value* mask) {
   const Record& r = frame[id];
   const Record &table = frame[r.in[0]], &indices = frame[r.in[1]];
@@ -342,7 +342,7 @@ Value* Emitter::pull_gather(Frame& frame, Id id, const Indices& at, Value* mask)
   place.insert(place.end(), at.begin() + std::ptrdiff_t(rank), at.end());
   Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
   Value* value = load(pointer_of(frame, r.in[0]), table.type.dtype, linear(table.type.shape, place), width_ == 1 ? nullptr : both);
-  return b_.CreateSelect(inside, value, literal(r.type.dtype, is_float(r.type.dtype) ? std::numeric_limits<double>::quiet_NaN() : 0));
+  return b_.CreateSelect(inside, value, literal(r.type.dtype, is_float(r.type.dtype) ? r.attrs.get<double>("outside") : 0));
 }
 
 // Whether a value can be computed by walking all its elements with one index.

@@ -140,9 +140,10 @@ class Planner {
       const Dependency d = work.back();
       work.pop_back();
       const Record& r = at(d.id);
-      if (r.op == &input_op || r.op->kind == Kind::source) continue;
       if (plan_.nest_of[d.id] >= 0) {
         found.push_back(d);
+      } else if (r.op == &input_op || r.op->kind == Kind::source) {
+        continue;
       } else if (r.op == &pick_op) {
         const Record& tuple = at(r.in[0]);
         if (tuple.op == &split_op) {
@@ -200,7 +201,12 @@ class Planner {
 
   void place(Id id) {
     const Record& r = at(id);
-    if (r.op == &input_op || r.op->kind == Kind::source || r.op == &split_op) return;
+    if (r.op == &input_op || r.op == &split_op) return;
+    if (is_source(id)) {
+      // Made where it is read, unless its reader wants memory.
+      if (must_store_[id]) plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
+      return;
+    }
     if (r.op == &pick_op && !is_view(id)) {
       plan_.nest_of[id] = plan_.nest_of[r.in[0]];
       return;
@@ -364,12 +370,12 @@ class Planner {
       }
     for (Id id = 0; id < t_.size(); ++id) {
       const Record& r = at(id);
-      if (plan_.nest_of[id] < 0 || r.type.dtype == Dtype::tuple) continue;
       if (r.op == &reshape_op && !is_view(id)) {
         plan_.stored[id] = true;
         plan_.alias_of[id] = plan_.alias_of[r.in[0]];
         continue;
       }
+      if (plan_.nest_of[id] < 0 || r.type.dtype == Dtype::tuple) continue;
       plan_.stored[id] = must_store_[id] || r.op == &pick_op;
       if (plan_.stored[id] && r.op != &concat_op && r.op->kind != Kind::loop && r.op != &pick_op) {
         Nest& nest = plan_.nests[std::size_t(plan_.nest_of[id])];
