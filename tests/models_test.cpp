@@ -1,0 +1,405 @@
+// Cells over time: the law of the loop for every cell, truncation, padding, and each derivative against differences.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "ad/check.h"
+#include "cases.h"
+#include "models/cell.h"
+#include "models/dense.h"
+#include "models/dropout.h"
+#include "models/embedding.h"
+#include "models/gru.h"
+#include "models/loss.h"
+#include "models/lstm.h"
+#include "models/rnn.h"
+
+using namespace tapeloop;
+
+namespace {
+
+constexpr Dtype f64 = Dtype::f64;
+
+// A cell that no library ships (Zhou et al. 2016), written as a user would.
+struct Mgu {
+  Tensor w, u, b;
+  Tensor operator()(const Tensor& h, const Tensor& x) const {
+    auto [xf, xg] = chunk<2>(matmul(x, w) + b);
+    auto [uf, ug] = chunk<2>(u);
+    const Tensor f = sigmoid(xf + matmul(h, uf)), g = tanh(xg + matmul(f * h, ug));
+    return h + f * (g - h);
+  }
+  Tensor initial(const Extent& batch) const { return zeros({batch, u.size(0)}, u.dtype()); }
+};
+
+Tensor noise(int seed, const Shape& shape) { return normal(key(std::uint64_t(seed)), shape, f64).materialized(); }
+
+// Every cell, with D = 3 inputs and H = 4 hidden units, in f64 and away from special values.
+template <class F>
+void for_each_cell(F f) {
+  auto shaken = [](auto cell) {
+    int seed = 90;
+    for_each_tensor(cell, [&](Tensor& t) {
+      if (!t.is_empty()) t = t + 0.1 * noise(seed++, t.shape());
+    });
+    return cell;
+  };
+  const Tensor k = key(7);
+  f("rnn tanh", shaken(Rnn::init(k, 3, 4, {.dtype = f64})));
+  f("rnn relu", shaken(Rnn::init(k, 3, 4, {.activation = Rnn::Activation::relu, .dtype = f64})));
+  f("lstm", shaken(Lstm::init(k, 3, 4, {.dtype = f64})));
+  f("gru after", shaken(Gru::init(k, 3, 4, {.dtype = f64})));
+  f("gru before", shaken(Gru::init(k, 3, 4, {.reset = Gru::Reset::before, .dtype = f64})));
+  f("mgu", Mgu{noise(1, {3, 8}), noise(2, {4, 8}), noise(3, {8})});
+  f("stacked", shaken(stacked(Lstm::init(k, 3, 4, {.dtype = f64}), Gru::init(k, 4, 2, {.dtype = f64}))));
+  f("stacked alike", shaken(stacked(std::vector{Rnn::init(k, 3, 3, {.dtype = f64}), Rnn::init(k, 3, 3, {.dtype = f64})})));
+}
+
+// An initial state that is not zero.
+template <class Cell>
+auto state_of(const Cell& cell, int batch) {
+  auto state = cell.initial(batch);
+  int seed = 40;
+  for_each_tensor(state, [&](Tensor& t) { t = 0.5 * noise(seed++, t.shape()); });
+  return state;
+}
+
+// A loss whose cotangents differ in time; the weights are an argument, so that it can be recorded.
+auto weighted(const UnrollOptions& options = {}) {
+  return [options](const auto& cell, const auto& state, const Tensor& xs, const Tensor& weights) {
+    auto [last, outputs] = unroll(cell, state, xs, options);
+    Tensor total = sum(outputs * weights);
+    for (const Tensor& t : leaves_of(last)) total = total + sum(square(t));
+    return total;
+  };
+}
+Tensor weights_for(int steps) { return noise(50, {steps, 1, 1}); }
+
+double distance(const Tensors& a, const Tensors& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const auto x = a[i].to_vector<double>(), y = b[i].to_vector<double>();
+    if (x.size() != y.size()) return INFINITY;
+    double largest = 1;
+    for (double v : y) largest = std::max(largest, std::abs(v));
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const double d = std::abs(x[j] - y[j]) / largest;
+      if (!(d <= worst)) worst = d;
+    }
+  }
+  return worst;
+}
+
+bool same(const Tensors& a, const Tensors& b) {
+  bool all = a.size() == b.size();
+  for (std::size_t i = 0; all && i < a.size(); ++i) all = same_bits(a[i].materialized(), b[i].materialized());
+  return all;
+}
+
+// The loss of a cell as a tape, with its arguments; of the last state alone, or of all outputs too.
+template <class Cell>
+std::pair<TapePtr, Tensors> program(const Cell& cell, int steps, bool outputs = true) {
+  const auto state = state_of(cell, 2);
+  const Tensor xs = noise(60, {steps, 2, 3}), w = weights_for(steps);
+  Tensors inputs = leaves_of(std::tuple{cell, state, xs, w});
+  if (outputs) return {trace(weighted(), Recorder::Captures::recorded, cell, state, xs, w).tape, inputs};
+  auto of_last = [](const auto& c, const auto& s, const Tensor& x, const Tensor& weights) {
+    Tensor total = sum(weights);
+    for (const Tensor& t : leaves_of(unroll(c, s, x).last)) total = total + sum(square(t));
+    return total;
+  };
+  return {trace(of_last, Recorder::Captures::recorded, cell, state, xs, w).tape, inputs};
+}
+
+TapePtr gradient_tape(const TapePtr& tape) {
+  VjpRequest request{std::vector<bool>(tape->inputs.size(), true), {true}, {}};
+  return vjp(tape, request);
+}
+
+int loops(const Tape& tape) {
+  int n = 0;
+  for (const Record& r : tape.records) n += r.op == &scan_op;
+  return n;
+}
+
+// The tape in which every loop that runs backwards runs forwards: the mistake that the law has to catch.
+TapePtr in_wrong_order(const TapePtr& tape) {
+  auto wrong = std::make_shared<Tape>(*tape);
+  int changed = 0;
+  for (Record& r : wrong->records)
+    if (r.op == &scan_op && r.attrs.flag("reverse")) {
+      r.attrs = r.attrs.with("reverse", std::int64_t(0));
+      ++changed;
+    }
+  REQUIRE(changed > 0);
+  return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("models: the derivative of the loop is the loop of the derivative, for every cell") {
+  for_each_cell([](const std::string& name, const auto& cell) {
+    for (int steps : {1, 2, 5})
+      for (bool outputs : {false, true}) {
+        INFO(name << ", " << steps << " steps, outputs used " << outputs);
+        const auto [rolled, inputs] = program(cell, steps, outputs);
+        const TapePtr written_out = expand(rolled);
+        REQUIRE(loops(*rolled) == 1);
+        REQUIRE(loops(*written_out) == 0);
+        CHECK(same(run(*rolled, inputs), run(*written_out, inputs)));
+
+        // A state that is also an output gets two cotangents. Written out, the product that gives the one starts at the
+        // other; in the loop they meet in an addition. Otherwise nothing may differ.
+        Tensors with_ct = inputs, dots;
+        with_ct.push_back(full({}, 1, f64).materialized());
+        const Tensors reverse = run(*gradient_tape(rolled), with_ct), unrolled = run(*gradient_tape(written_out), with_ct);
+        if (outputs)
+          CHECK(distance(reverse, unrolled) <= 1e-13);
+        else
+          CHECK(same(reverse, unrolled));
+
+        int seed = 70;
+        for (const Tensor& x : inputs) dots.push_back(noise(seed++, x.shape()));
+        Tensors with_dots = inputs;
+        with_dots.insert(with_dots.end(), dots.begin(), dots.end());
+        const std::vector<bool> all(inputs.size(), true);
+        CHECK(same(run(*jvp(rolled, all), with_dots), run(*jvp(written_out, all), with_dots)));
+
+        // hvp: here a captured value is used by two loops, which add up their shares in another order.
+        std::vector<bool> but_ct(inputs.size() + 1, true);
+        but_ct.back() = false;
+        Tensors second = with_ct;
+        second.insert(second.end(), dots.begin(), dots.end());
+        CHECK(distance(run(*jvp(gradient_tape(rolled), but_ct), second), run(*jvp(gradient_tape(written_out), but_ct), second)) <= 1e-13);
+
+        if (steps > 1) CHECK(distance(run(*in_wrong_order(gradient_tape(rolled)), with_ct), reverse) > 1e-3);
+        tapeloop::testing::cases += 4;
+      }
+  });
+}
+
+TEST_CASE("models: the gradient's tape is as long for 512 steps as for 8") {
+  for_each_cell([](const std::string& name, const auto& cell) {
+    INFO(name);
+    CHECK(gradient_tape(program(cell, 8).first)->size() == gradient_tape(program(cell, 512).first)->size());
+    ++tapeloop::testing::cases;
+  });
+}
+
+TEST_CASE("models: every cell passes check_gradients, also reversed, padded and truncated at no step") {
+  for_each_cell([](const std::string& name, const auto& cell) {
+    INFO(name);
+    const auto state = state_of(cell, 2);
+    const Tensor xs = noise(60, {4, 2, 3}), w = weights_for(4), lengths = Tensor::of(std::vector<int>{4, 2}, {2});
+    CHECK_NOTHROW(check_gradients(weighted(), cell, state, xs, w));
+    CHECK_NOTHROW(check_gradients(weighted({.reverse = true}), cell, state, xs, w));
+    CHECK_NOTHROW(check_gradients(weighted({.truncate = 4}), cell, state, xs, w));
+    for (bool reverse : {false, true}) {
+      auto padded = [reverse](const auto& c, const auto& s, const Tensor& x, const Tensor& weights, const Tensor& n) {
+        return weighted({.reverse = reverse, .lengths = n})(c, s, x, weights);
+      };
+      CHECK_NOTHROW(check_gradients(padded, cell, state, xs, w, lengths));
+    }
+    tapeloop::testing::cases += 5;
+  });
+}
+
+TEST_CASE("models: truncation is the program cut by hand, keeps the values and changes the gradient") {
+  for_each_cell([](const std::string& name, const auto& cell) {
+    const auto state = state_of(cell, 2);
+    for (int steps : {4, 6, 7, 9}) {
+      for (bool reverse : {false, true}) {
+        constexpr int k = 2;
+        INFO(name << ", " << steps << " steps, reverse " << reverse);
+        const Tensor xs = noise(60, {steps, 2, 3}), w = weights_for(steps);
+        auto by_hand = [&](const auto& c, const auto& s, const Tensor& x, const Tensor& weights) {
+          auto now = s;
+          Tensor total;
+          for (int step = 0; step < steps; ++step) {
+            if (step > 0 && step % k == 0) for_each_tensor(now, [](Tensor& t) { t = stop_gradient(t); });
+            const int t = reverse ? steps - 1 - step : step;
+            auto [next, output] = detail::state_and_output<std::remove_cvref_t<decltype(now)>>(c(now, at(x, 0, t)));
+            now = next;
+            const Tensor term = sum(output * at(weights, 0, t));
+            total = total.is_empty() ? term : total + term;
+          }
+          for (const Tensor& t : leaves_of(now)) total = total + sum(square(t));
+          return total;
+        };
+        const UnrollOptions options{.truncate = k, .reverse = reverse}, whole{.reverse = reverse};
+        const auto a = unroll(cell, state, xs, options), b = unroll(cell, state, xs, whole);
+        CHECK(same(leaves_of(std::pair{a.last, a.outputs}), leaves_of(std::pair{b.last, b.outputs})));
+        const auto cut = leaves_of(grad<0, 1, 2>(weighted(options))(cell, state, xs, w));
+        CHECK(distance(cut, leaves_of(grad<0, 1, 2>(by_hand)(cell, state, xs, w))) <= 1e-14);
+        CHECK(distance(cut, leaves_of(grad<0, 1, 2>(weighted(whole))(cell, state, xs, w))) > 1e-6);
+        // What belongs to one step alone is exact: xs and the initial state.
+        CHECK(same(leaves_of(grad<1>(weighted(options))(cell, state, xs, w)), leaves_of(grad<1>(by_hand)(cell, state, xs, w))));
+        tapeloop::testing::cases += 3;
+      }
+    }
+  });
+}
+
+TEST_CASE("models: with lengths every row is as if it were alone, and padding does not exist") {
+  const std::vector<int> lengths{5, 1, 3, 0};
+  const Tensor n = Tensor::of(lengths, {4});
+  for_each_cell([&](const std::string& name, const auto& cell) {
+    for (bool reverse : {false, true})
+      for (int truncate : {0, 2}) {
+        INFO(name << ", reverse " << reverse << ", truncate " << truncate);
+        const auto state = state_of(cell, 4);
+        // The padding holds NaN: whatever touches it shows.
+        std::vector<double> values = noise(61, {5, 4, 3}).to_vector<double>();
+        for (std::size_t t = 0; t < 5; ++t)
+          for (std::size_t row = 0; row < 4; ++row)
+            if (int(t) >= lengths[row])
+              for (std::size_t d = 0; d < 3; ++d) values[(t * 4 + row) * 3 + d] = NAN;
+        const Tensor xs = Tensor::of(values, {5, 4, 3}), w = weights_for(5);
+        const UnrollOptions options{.truncate = truncate, .reverse = reverse, .lengths = n};
+        const auto padded = unroll(cell, state, xs, options);
+        auto f = [&](const auto& c, const auto& s, const Tensor& x, const Tensor& weights, const Tensor& len) {
+          return weighted({.truncate = truncate, .reverse = reverse, .lengths = len})(c, s, x, weights);
+        };
+        const auto grads = grad<0, 1, 2>(f)(cell, state, xs, w, n);
+        for (const Tensor& g : leaves_of(grads))
+          for (double v : g.template to_vector<double>()) REQUIRE(std::isfinite(v));
+        for (std::size_t row = 0; row < 4; ++row) {
+          const int r = int(row), length = lengths[row];
+          auto only = [&](const Tensor& t, int axis) { return slice(t, axis, r, r + 1); };
+          const Tensor outputs = only(padded.outputs, 1), d_xs = only(std::get<2>(grads), 1);
+          for (const Tensor& rest : {slice(outputs, 0, length), slice(d_xs, 0, length)})
+            for (double v : rest.template to_vector<double>()) REQUIRE(v == 0);
+          const auto start = detail::mapped(state, [&](const Tensor& t) { return only(t, 0); });
+          const auto last = detail::mapped(padded.last, [&](const Tensor& t) { return only(t, 0); });
+          if (length == 0) {
+            CHECK(same(leaves_of(last), leaves_of(start)));
+          } else {
+            const auto alone = unroll(cell, start, slice(only(xs, 1), 0, 0, length), {.reverse = reverse});
+            CHECK(distance(leaves_of(last), leaves_of(alone.last)) <= 1e-14);
+            CHECK(distance({slice(outputs, 0, 0, length)}, {alone.outputs}) <= 1e-14);
+          }
+          ++tapeloop::testing::cases;
+        }
+      }
+  });
+}
+
+TEST_CASE("models: a stack is its cells one after another, and both directions are two unrolls") {
+  const Lstm lower = Lstm::init(key(1), 3, 4, {.dtype = f64});
+  const Gru upper = Gru::init(key(2), 4, 2, {.dtype = f64});
+  const auto both = stacked(lower, upper);
+  CHECK(names_of(both) == std::vector<std::string>{"cells.0.w", "cells.0.u", "cells.0.b", "cells.1.w", "cells.1.u", "cells.1.b", "cells.1.un_bias"});
+  const Tensor xs = noise(60, {6, 2, 3});
+  const auto [last, outputs] = unroll(both, both.initial(2), xs);
+  const auto first = unroll(lower, lower.initial(2), xs);
+  const auto second = unroll(upper, upper.initial(2), first.outputs);
+  CHECK(same(leaves_of(last), leaves_of(std::tuple{first.last, second.last})));
+  CHECK(same({outputs}, {second.outputs}));
+
+  const auto two = unroll_both(lower, lower, std::pair{lower.initial(2), lower.initial(2)}, xs);
+  const auto back = unroll(lower, lower.initial(2), flip(xs, 0));
+  CHECK(same(leaves_of(two.last), leaves_of(std::pair{first.last, back.last})));
+  CHECK(same({two.outputs}, {concat({first.outputs, flip(back.outputs, 0)}, -1)}));
+}
+
+TEST_CASE("models: an error in a cell names its line and the loop's") {
+  const Rnn cell = Rnn::init(key(1), 3, 4);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()), doctest::Contains("matmul: inner sizes differ: [2, 7] x [3, 4]"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()), doctest::Contains("models_test.cpp:"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, zeros({2, 4}, f64), zeros({5, 2, 3})), doctest::Contains("called from unroll"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 3}), {.truncate = -1}), doctest::Contains("truncate is -1"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 3}), {.lengths = zeros({2})}), doctest::Contains("lengths are f32[2], not i32[B]"), Error);
+  auto grows = [](const Tensor& h, const Tensor&) { return concat({h, h}, 0); };
+  CHECK_THROWS_WITH_AS(unroll(grows, zeros({2, 4}), zeros({5, 2, 3})), doctest::Contains("tensor 0 of the state is f32[2, 4] before a step and f32[4, 4] after it"), Error);
+}
+
+TEST_CASE("models: check_gradients finds a wrong derivative and names the tensor, the index and both numbers") {
+  struct Model {
+    Rnn cell;
+    Dense out;
+  };
+  const Model m{Rnn::init(key(1), 3, 4), Dense::init(key(2), 4, 2)};
+  const Tensor xs = normal(key(3), {4, 2, 3});
+  auto right = [](const Model& model, const Tensor& x) {
+    auto [last, hs] = unroll(model.cell, model.cell.initial(2), x);
+    return std::pair{mean(square(model.out(hs))), last};
+  };
+  CHECK_NOTHROW(check_gradients(right, m, xs));
+  auto wrong = [](const Model& model, const Tensor& x) {
+    Model cut = model;
+    cut.cell.u = stop_gradient(cut.cell.u);  // its derivative is claimed to be zero
+    auto [last, hs] = unroll(cut.cell, cut.cell.initial(2), x);
+    return mean(square(cut.out(hs)));
+  };
+  CHECK_THROWS_WITH_AS(check_gradients(wrong, m, xs), doctest::Contains("check_gradients: argument 0.cell.u at [0, 0]: reverse mode gives 0, the difference quotient"), Error);
+  CHECK_NOTHROW(check_gradients(CheckOptions{.tolerance = 1e9}, wrong, m, xs));
+  auto not_scalar = [](const Tensor& x) { return square(x); };
+  CHECK_THROWS_WITH_AS(check_gradients(not_scalar, xs), doctest::Contains("not one floating-point number"), Error);
+}
+
+TEST_CASE("models: cross entropy is that of its definition, without overflow, and its gradient is softmax − one_hot") {
+  const Tensor logits = noise(1, {3, 2, 5}), targets = Tensor::of(std::vector<int>{0, 4, 2, 2, 1, 3}, {3, 2});
+  const auto x = logits.to_vector<double>();
+  double expected = 0;
+  for (std::size_t row = 0; row < 6; ++row) {
+    double total = 0;
+    for (std::size_t v = 0; v < 5; ++v) total += std::exp(x[row * 5 + v]);
+    expected += (std::log(total) - x[row * 5 + std::size_t(targets.data<int>()[row])]) / 6;
+  }
+  CHECK(cross_entropy(logits, targets).item<double>() == doctest::Approx(expected).epsilon(1e-14));
+  check_gradients([](const Tensor& l, const Tensor& t) { return cross_entropy(l, t); }, logits, targets);
+  const Tensor large = Tensor::of(std::vector<float>{1e4F, -1e4F}, {1, 2}), second = Tensor::of(std::vector<int>{1}, {1});
+  CHECK(cross_entropy(large, second).item<float>() == 2e4F);
+  const Tensor g = grad([](const Tensor& l, const Tensor& t) { return cross_entropy(l, t); })(large, second);
+  CHECK(g.to_vector<float>() == std::vector<float>{1, -1});
+  CHECK_THROWS_WITH_AS(cross_entropy(logits, logits), doctest::Contains("cross_entropy: logits f64[3, 2, 5] and targets f64[3, 2, 5] do not fit"), Error);
+  CHECK(mse(full({2}, 3, f64).materialized(), full({2}, 1, f64).materialized()).item<double>() == 4);
+  CHECK_THROWS_WITH_AS(mse(zeros({2}), zeros({3})), doctest::Contains("mse: shapes differ"), Error);
+}
+
+TEST_CASE("models: dropout keeps the mean, and its ends are right") {
+  const Tensor x = ones({100, 100}).materialized();
+  const auto values = dropout(x, 0.25, key(1)).to_vector<float>();
+  double total = 0;
+  for (float v : values) {
+    REQUIRE((v == 0 || v == 1 / 0.75F));
+    total += double(v);
+  }
+  CHECK(total / double(values.size()) == doctest::Approx(1).epsilon(0.02));
+  CHECK(same_bits(dropout(x, 0, key(1)), x));
+  CHECK(same_bits(dropout(x, 1, key(1)).materialized(), zeros({100, 100}).materialized()));
+  CHECK_THROWS_WITH_AS(dropout(x, 1.5, key(1)), doctest::Contains("not in [0, 1]"), Error);
+  CHECK_THROWS_AS(dropout(x, NAN, key(1)), Error);
+}
+
+TEST_CASE("models: an orthogonal matrix is one, wide, tall and in blocks") {
+  for (auto [rows, columns] : std::vector<std::pair<int, int>>{{5, 5}, {3, 7}, {7, 3}, {1, 1}}) {
+    const Tensors blocks = chunk(orthogonal(key(1), rows, columns, 2, f64), 2);
+    for (const Tensor& q : blocks) {
+      const bool wide = rows <= columns;
+      const Tensor product = matmul(q, q, {.transpose_a = !wide, .transpose_b = wide});
+      const auto p = product.to_vector<double>();
+      const auto n = std::size_t(std::min(rows, columns));
+      for (std::size_t i = 0; i < p.size(); ++i) CHECK(std::abs(p[i] - (i / n == i % n ? 1 : 0)) <= 1e-15 * 8);
+    }
+    CHECK(!same_bits(blocks[0].materialized(), blocks[1].materialized()));
+    ++tapeloop::testing::cases;
+  }
+}
+
+TEST_CASE("models: the forget gate opens at first, or does not") {
+  const auto b = Lstm::init(key(1), 3, 2).b.to_vector<float>();
+  CHECK(b == std::vector<float>{0, 0, 1, 1, 0, 0, 0, 0});
+  CHECK(Lstm::init(key(1), 3, 2, {.forget_bias = 0}).b.to_vector<float>() == std::vector<float>(8, 0));
+}
+
+TEST_CASE("models: a dense layer takes any leading axes, an embedding gives its rows") {
+  const Dense dense = Dense::init(key(1), 3, 2, f64);
+  const Tensor x = noise(2, {4, 5, 3});
+  CHECK(same_bits(reshape(dense(x), {20, 2}).materialized(), dense(reshape(x, {20, 3})).materialized()));
+  CHECK(values_of(dense(noise(3, {3})).shape()) == std::vector<std::int64_t>{2});
+  const Embedding embedding = Embedding::init(key(1), 6, 2, f64);
+  const Tensor rows = embedding(Tensor::of(std::vector<int>{5, 0}, {1, 2}));
+  CHECK(same_bits(at(at(rows, 0, 0), 0, 0).materialized(), at(embedding.table, 0, 5).materialized()));
+}
