@@ -251,7 +251,6 @@ class Planner {
   // Products with the same left operand, the same number of columns and room in the registers become one kernel.
   void place_matmul(Id id) {
     const Record& r = at(id);
-    must_store_[id] = false;
     if (r.op != &packed_matmul_op) {
       plan_.nest_of[id] = new_nest(NestKind::matmul, id, r.type.shape);
       plan_.nests.back().matmuls = {id};
@@ -376,8 +375,9 @@ class Planner {
         continue;
       }
       if (plan_.nest_of[id] < 0 || r.type.dtype == Dtype::tuple) continue;
-      plan_.stored[id] = must_store_[id] || r.op == &pick_op;
-      if (plan_.stored[id] && r.op != &concat_op && r.op->kind != Kind::loop && r.op != &pick_op) {
+      const bool of_loop = r.op == &pick_op && !is_view(id);
+      plan_.stored[id] = must_store_[id] || of_loop;
+      if (plan_.stored[id] && r.op != &concat_op && r.op->kind != Kind::loop && !of_loop) {
         Nest& nest = plan_.nests[std::size_t(plan_.nest_of[id])];
         nest.writes.insert(nest.writes.begin(), Write{id, id, -1, 0, 0});
       }
@@ -401,6 +401,7 @@ std::string to_string(const Plan& plan) {
   for (std::size_t n = 0; n < plan.nests.size(); ++n) {
     const Nest& nest = plan.nests[n];
     text += fmt::format("nest {}: {} {} for %{}\n", n, kNames[int(nest.kind)], to_string(nest.space), nest.root);
+    if (nest.kind == NestKind::loop) text += "  {\n" + to_string(*plan.bodies[nest.root]) + "  }\n";
     for (const Write& w : nest.writes) text += fmt::format("  writes %{} to %{} slot {} axis {} + {}\n", w.value, w.target, w.slot, w.axis, w.offset.value());
   }
   return text;
