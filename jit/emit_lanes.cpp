@@ -34,9 +34,13 @@ using llvm::Intrinsic::ID;
 // What can be folded has been, by fold_constants. An ordinary builder would fold again, without flushing denormals.
 using Builder = llvm::IRBuilder<llvm::NoFolder>;
 
+// Whether a value can be a denormal that counts as zero, and whether LLVM may know some of its bits: it takes a number
+// that has a bit set for one that is not equal to zero.
+enum class Denormal { never, opaque, visible };
+
 struct Cell {
   Value* value = nullptr;
-  bool may_be_denormal = false;
+  Denormal denormal = Denormal::never;
 };
 
 class LaneEmitter {
@@ -103,31 +107,16 @@ class LaneEmitter {
   Dtype dtype_of_arg(const LaneInstr& instr, int a) const { return program_.code[instr.arg[std::size_t(a)]].dtype; }
   Value* flushed_arg(const LaneInstr& instr, int a) {
     const Cell& x = cell(instr, a);
-    if (!x.may_be_denormal) return x.value;
+    if (x.denormal == Denormal::never) return x.value;
     LaneInstr source = program_.code[instr.arg[std::size_t(a)]];
     if (source.op != LaneOp::literal) return flush(x.value, source.dtype);
     source.bits &= sign_bit(source.dtype);
     return literal(source);
   }
 
-  // 0, 1 and -1 are the constants by which LLVM knows an operation to do nothing but move or negate.
-  bool is_neutral(std::uint16_t id) const {
-    const LaneInstr& instr = program_.code[id];
-    const std::uint64_t magnitude = instr.bits & ~sign_bit(instr.dtype);
-    const std::uint64_t one = instr.dtype == Dtype::f64 ? 0x3ff0000000000000u : 0x3f800000u;
-    return instr.op == LaneOp::literal && (magnitude == 0 || magnitude == one);
-  }
-
-  bool is_denormal(const LaneInstr& instr) const {
-    const std::uint64_t magnitude = instr.bits & ~sign_bit(instr.dtype);
-    const std::uint64_t normal = instr.dtype == Dtype::f64 ? 0x0010000000000000u : 0x00800000u;
-    return is_float(instr.dtype) && magnitude != 0 && magnitude < normal;
-  }
-
   // --- pieces ---
 
   Value* bits_of(Value* x, Dtype dtype) { return b_.CreateBitCast(x, bits_type(dtype)); }
-  std::uint64_t sign_bit(Dtype dtype) const { return std::uint64_t(1) << (dtype == Dtype::f64 ? 63 : 31); }
 
   Value* with_sign(Value* magnitude, Value* sign) {
     return b_.CreateBinaryIntrinsic(ID(llvm::Intrinsic::copysign), magnitude, sign);
@@ -137,9 +126,11 @@ class LaneEmitter {
 
   // What DAZ does to an operand.
   Value* flush(Value* x, Dtype dtype) {
-    Value* zero =
-        b_.CreateBitCast(b_.CreateAnd(bits_of(x, dtype), integer(bits_type(dtype), sign_bit(dtype))), x->getType());
-    return b_.CreateSelect(b_.CreateFCmpOEQ(x, constant(dtype, 0)), zero, x);
+    llvm::Type* type = bits_type(dtype);
+    Value* bits = bits_of(x, dtype);
+    Value* exponent = b_.CreateAnd(bits, integer(type, dtype == Dtype::f64 ? 0x7ff0000000000000u : 0x7f800000u));
+    Value* zero = b_.CreateBitCast(b_.CreateAnd(bits, integer(type, sign_bit(dtype))), x->getType());
+    return b_.CreateSelect(b_.CreateICmpEQ(exponent, integer(type, 0)), zero, x);
   }
 
   // See rounded() in ad/lanes_run.cpp: SSE2 has no instruction for it, and a call per element would be slow.
@@ -161,11 +152,11 @@ class LaneEmitter {
     // Without the instruction it is a call, and the C library's integer code knows nothing of FTZ and DAZ.
     const bool call = target_.isa == Isa::sse2;
     bool neutral = false;
-    for (std::uint16_t id : instr.arg) neutral |= is_neutral(id);
+    for (std::uint16_t id : instr.arg) neutral |= is_neutral(program_.code[id]);
     Value* x[3];
     for (int a = 0; a < 3; ++a) x[a] = call || neutral ? flushed_arg(instr, a) : arg(instr, a);
     Value* r = b_.CreateIntrinsic(type(instr.dtype), llvm::Intrinsic::fma, {x[0], x[1], x[2]});
-    return call ? flush(r, instr.dtype) : r;
+    return call && !options().denormals ? flush(r, instr.dtype) : r;
   }
 
   // The elements of `v` from `first` on, `count` of them.
@@ -246,7 +237,8 @@ class LaneEmitter {
     const Dtype to = instr.dtype;
     Value* x = arg(instr, 0);
     if (to == Dtype::boolean)
-      return is_float(from) ? b_.CreateFCmpUNE(x, constant(from, 0)) : b_.CreateICmpNE(x, integer(type(from), 0));
+      return is_float(from) ? b_.CreateFCmpUNE(compared_arg(instr, 0), constant(from, 0))
+                            : b_.CreateICmpNE(x, integer(type(from), 0));
     if (is_float(to)) {
       // Flushed by hand, since a conversion to and fro may be left out.
       if (is_float(from)) return b_.CreateFPCast(flushed_arg(instr, 0), type(to));
@@ -258,41 +250,46 @@ class LaneEmitter {
 
   // --- instructions ---
 
+  // Nothing is to be flushed in an integer, or where denormals are kept.
+  static Denormal seen(Dtype dtype, Denormal denormal) {
+    return is_float(dtype) && !options().denormals ? denormal : Denormal::never;
+  }
+
   Cell emit(const LaneInstr& instr) {
     switch (instr.op) {
       case LaneOp::input:
-        return {operands_[instr.arg[0]], is_float(instr.dtype) && !options().denormals};
+        return {operands_[instr.arg[0]], seen(instr.dtype, Denormal::opaque)};
       case LaneOp::literal:
-        return {literal(instr), is_denormal(instr) && !options().denormals};
+        return {literal(instr), is_denormal(instr) ? seen(instr.dtype, Denormal::visible) : Denormal::never};
       // What moves bits lets denormals through.
       case LaneOp::neg:
       case LaneOp::abs:
-        return {moved(instr), cell(instr, 0).may_be_denormal};
+        return {moved(instr), cell(instr, 0).denormal};
       case LaneOp::select:
         return {b_.CreateSelect(arg(instr, 0), arg(instr, 1), arg(instr, 2)),
-                cell(instr, 1).may_be_denormal || cell(instr, 2).may_be_denormal};
+                std::max(cell(instr, 1).denormal, cell(instr, 2).denormal)};
       case LaneOp::bitcast:
-        return {b_.CreateBitCast(arg(instr, 0), type(instr.dtype)), is_float(instr.dtype)};
+        return {b_.CreateBitCast(arg(instr, 0), type(instr.dtype)), seen(instr.dtype, Denormal::visible)};
       case LaneOp::with_exponent: {
         llvm::Type* i64 = bits_type(Dtype::f64);
         Value* low = b_.CreateAnd(bits_of(arg(instr, 0), Dtype::f64), integer(i64, 0xffffffffu));
         Value* high = b_.CreateShl(b_.CreateZExt(arg(instr, 1), i64), integer(i64, 32));
-        return {b_.CreateBitCast(b_.CreateOr(low, high), type(Dtype::f64)), true};
+        return {b_.CreateBitCast(b_.CreateOr(low, high), type(Dtype::f64)), seen(Dtype::f64, Denormal::visible)};
       }
       case LaneOp::convert:
         if (dtype_of_arg(instr, 0) == instr.dtype) return cell(instr, 0);
-        return {convert(instr), false};
+        return {convert(instr)};
       case LaneOp::eq:
       case LaneOp::lt:
       case LaneOp::le:
-        return {compared(instr), false};
+        return {compared(instr)};
       case LaneOp::bits_of_exponent: {
         llvm::Type* i64 = bits_type(Dtype::f64);
         Value* top = b_.CreateLShr(bits_of(arg(instr, 0), Dtype::f64), integer(i64, 32));
-        return {b_.CreateTrunc(top, type(Dtype::u32)), false};
+        return {b_.CreateTrunc(top, type(Dtype::u32))};
       }
       default:
-        return {is_float(instr.dtype) ? of_floats(instr) : of_integers(instr), false};
+        return {is_float(instr.dtype) ? of_floats(instr) : of_integers(instr)};
     }
   }
 
@@ -304,16 +301,19 @@ class LaneEmitter {
     return instr.dtype == Dtype::u32 ? x : binary(llvm::Intrinsic::abs, x, b_.getFalse());  // INT_MIN wraps
   }
 
+  Value* compared_arg(const LaneInstr& instr, int a) {
+    return cell(instr, a).denormal == Denormal::visible ? flushed_arg(instr, a) : arg(instr, a);
+  }
+
   Value* compared(const LaneInstr& instr) {
     const Dtype dtype = dtype_of_arg(instr, 0);
-    Value* x = arg(instr, 0);
-    Value* y = arg(instr, 1);
+    Value* x = compared_arg(instr, 0);
+    Value* y = compared_arg(instr, 1);
     using Is = llvm::CmpInst::Predicate;
-    const bool is_signed = dtype == Dtype::i32;
     if (instr.op == LaneOp::eq) return is_float(dtype) ? b_.CreateFCmpOEQ(x, y) : b_.CreateICmpEQ(x, y);
     const bool less = instr.op == LaneOp::lt;
     if (is_float(dtype)) return b_.CreateFCmp(less ? Is::FCMP_OLT : Is::FCMP_OLE, x, y);
-    if (is_signed) return b_.CreateICmp(less ? Is::ICMP_SLT : Is::ICMP_SLE, x, y);
+    if (dtype == Dtype::i32) return b_.CreateICmp(less ? Is::ICMP_SLT : Is::ICMP_SLE, x, y);
     return b_.CreateICmp(less ? Is::ICMP_ULT : Is::ICMP_ULE, x, y);
   }
 
@@ -326,7 +326,7 @@ class LaneEmitter {
     if (instr.op == LaneOp::min) return binary(llvm::Intrinsic::minimum, flushed_arg(instr, 0), flushed_arg(instr, 1));
     if (instr.op == LaneOp::max) return binary(llvm::Intrinsic::maximum, flushed_arg(instr, 0), flushed_arg(instr, 1));
     if (instr.op == LaneOp::scale_by_power) return scale_by_power(arg(instr, 0), arg(instr, 1), dtype);
-    const bool neutral = is_neutral(instr.arg[0]) || is_neutral(instr.arg[1]);
+    const bool neutral = is_neutral(program_.code[instr.arg[0]]) || is_neutral(program_.code[instr.arg[1]]);
     Value* x = neutral ? flushed_arg(instr, 0) : arg(instr, 0);
     Value* y = neutral ? flushed_arg(instr, 1) : arg(instr, 1);
     switch (instr.op) {

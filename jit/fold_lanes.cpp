@@ -31,4 +31,16 @@ LaneProgram fold_constants(const LaneProgram& program) {
   return folded;
 }
 
+bool is_neutral(const LaneInstr& instr) {
+  const std::uint64_t magnitude = instr.bits & ~sign_bit(instr.dtype);
+  const std::uint64_t one = instr.dtype == Dtype::f64 ? 0x3ff0000000000000u : 0x3f800000u;
+  return instr.op == LaneOp::literal && (magnitude == 0 || magnitude == one);
+}
+
+bool is_denormal(const LaneInstr& instr) {
+  const std::uint64_t magnitude = instr.bits & ~sign_bit(instr.dtype);
+  const std::uint64_t normal = instr.dtype == Dtype::f64 ? 0x0010000000000000u : 0x00800000u;
+  return instr.op == LaneOp::literal && is_float(instr.dtype) && magnitude != 0 && magnitude < normal;
+}
+
 }  // namespace tapeloop
