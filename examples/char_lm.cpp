@@ -203,7 +203,7 @@ struct Trainer {
       position += seq, nats += value, ++done;
       seconds += since(start);
       if (done % args.eval_every == 0 && !finished()) validate();
-      else if (done % every == 0) line({});
+      else if (done % every == 0) line(nlohmann::ordered_json::object());
     }
     // A second Ctrl-C ends the program at once.
     const bool stopped = interrupted != 0;
