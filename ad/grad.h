@@ -61,7 +61,8 @@ auto value_and_grad_of(F& f, const Args&... args) {
   auto value = with_leaves(std::move(traced.result), results, next);
   auto arguments = std::tie(args...);
   // The gradient with respect to an argument is a tree like it.
-  std::tuple grads{with_leaves(std::get<Index>(arguments), results, next)...};
+  std::tuple<std::remove_cvref_t<std::tuple_element_t<Index, std::tuple<Args...>>>...> grads{
+      with_leaves(std::get<Index>(arguments), results, next)...};
   return std::pair{std::move(value), std::move(grads)};
 }
 
@@ -69,14 +70,14 @@ template <class Value, class... Grad>
 auto flatten_result(Value&& value, std::tuple<Grad...>&& grads) {
   auto front = [&] {
     if constexpr (LossAndAux<std::remove_cvref_t<Value>>::value)
-      return std::tuple{value.first, value.second};
+      return std::tuple<decltype(value.first), decltype(value.second)>{value.first, value.second};
     else
-      return std::tuple{value};
+      return std::tuple<std::remove_cvref_t<Value>>{value};
   }();
   if constexpr (sizeof...(Grad) == 1)
-    return std::tuple_cat(std::move(front), std::tuple{std::get<0>(std::move(grads))});
+    return std::tuple_cat(std::move(front), std::move(grads));
   else
-    return std::tuple_cat(std::move(front), std::tuple{std::move(grads)});
+    return std::tuple_cat(std::move(front), std::tuple<std::tuple<Grad...>>{std::move(grads)});
 }
 
 }  // namespace detail

@@ -120,7 +120,7 @@ Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& w
     if (result.generated_depth() < 500) return result;
   }
   for (Tensor& tensor : in) tensor = tensor.materialized();
-  FlushDenormals flush(!options().denormals);
+  FlushDenormals flush(options().denormals);
   return op.run(op, in, attrs, type);
 }
 

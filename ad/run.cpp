@@ -37,7 +37,7 @@ void check_first_nan(const Record& r, const Tensors& in, const Tensor& result) {
 Tensors run(const Tape& tape, const Tensors& arguments) {
   if (arguments.size() != tape.inputs.size())
     throw InternalError(fmt::format("run: {} arguments for {} inputs", arguments.size(), tape.inputs.size()));
-  FlushDenormals flush(!options().denormals);
+  FlushDenormals flush(options().denormals);
   const bool check = options().check;
 
   std::vector<Id> last_reader(tape.size(), 0);

@@ -184,7 +184,7 @@ Tensor Tensor::materialized() const {
   for (const auto& [name, value] : node_->attrs.entries())
     if (const auto* shape = std::get_if<Shape>(&value))
       for (const Extent& extent : *shape) (void)extent.pin();
-  FlushDenormals flush(!options().denormals);
+  FlushDenormals flush(options().denormals);
   Tensor value = node_->generator->run(*node_->generator, operands, node_->attrs, node_->type);
   const_cast<Node*>(node_.get())->buffer = value.node_->buffer;
   return value;

@@ -198,7 +198,7 @@ Tensors CompiledProgram::operator()(const Tensors& arguments) const {
       case MemoryEntry::Kind::arena: memory.push_back(arena->data() + layout->offsets[next++]); break;
     }
   }
-  FlushDenormals flush(!options().denormals);
+  FlushDenormals flush(options().denormals);
   const int threads = layout->worth_threads ? threads_available() : 1;
   if (threads <= 1)
     function_(memory.data(), layout->extents.data(), nullptr, 0, 1);

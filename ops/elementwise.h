@@ -12,6 +12,7 @@
 #include "ad/arithmetic.h"
 #include "ad/op.h"
 #include "ops/math.h"
+#include "ops/trig.h"
 #include "ops/shape.h"
 
 namespace tapeloop {
