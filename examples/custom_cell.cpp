@@ -38,11 +38,21 @@ struct Mgu {
   static Mgu init(const Tensor& key, std::int64_t inputs, std::int64_t hidden) {
     const auto [kw, ku] = split_key<2>(key);
     return {glorot_uniform(kw, inputs, hidden, 2).materialized(), orthogonal(ku, hidden, hidden, 2),
-            zeros({2 * hidden}).materialized()};
+            concat({full({hidden}, -3), zeros({hidden})}).materialized()};  // forgets slowly at first
   }
 };
 
 namespace {
+
+// Gates that remember at first (Tallec and Ollivier 2018): what is to be learned lies up to 100 steps apart.
+template <class Cell>
+Cell init_cell(const Tensor& key, std::int64_t hidden) {
+  if constexpr (std::is_same_v<Cell, Lstm>) return Lstm::init(key, 2, hidden, {.forget_bias = 3});
+  Cell cell = Cell::init(key, 2, hidden);
+  if constexpr (std::is_same_v<Cell, Gru>)
+    cell.b = concat({zeros({hidden}), full({hidden}, 3), zeros({hidden})}).materialized();
+  return cell;
+}
 
 template <class Cell>
 struct Model {
@@ -87,7 +97,7 @@ struct Arguments {
 template <class Cell>
 void train(const char* name, std::int64_t hidden, const Arguments& args, std::uint64_t seed) {
   const auto [cell_key, out_key] = split_key<2>(key(seed));
-  Model<Cell> m{Cell::init(cell_key, 2, hidden), Dense::init(out_key, hidden, 1)};
+  Model<Cell> m{init_cell<Cell>(cell_key, hidden), Dense::init(out_key, hidden, 1)};
   auto opt = adam(m, {.lr = args.lr});
   auto step = jit([](Model<Cell> model, Adam<Model<Cell>> adam, const Tensor& xs, const Tensor& ys) {
     auto [l, grads] = value_and_grad(loss<Cell>)(model, xs, ys);
@@ -107,7 +117,7 @@ void train(const char* name, std::int64_t hidden, const Arguments& args, std::ui
     opt.lr = Tensor::of(std::vector<float>{float(args.lr * std::min(1.0, 3.0 * (args.steps - i) / args.steps))}, {});
     auto [model, adam, l] = step(m, opt, xs, ys);
     m = model, opt = adam;
-    if ((i + 1) % 1000 == 0) std::fprintf(stderr, "%-5s seed %d  step %5d  loss %.5f\n", name, int(seed), i + 1, l.template item<double>());
+    if ((i + 1) % 100 == 0) std::fprintf(stderr, "%-5s seed %d  step %5d  loss %.5f\n", name, int(seed), i + 1, l.template item<double>());
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::printf("%-5s seed %d  %5lld parameters  MSE %.5f  %.1f s\n", name, int(seed), static_cast<long long>(parameters),
