@@ -133,7 +133,7 @@ struct Trainer {
     std::ofstream log;
     if (!args.log.empty()) {
       log.open(args.log, args.resume.empty() ? std::ios::trunc : std::ios::app);
-      if (!log) throw Error("char_lm: cannot write the log " + args.log);
+      if (!log) throw Error("log: cannot write " + args.log);
     }
 
     // Forward, backward, clipping and Adam are one program.
@@ -198,7 +198,7 @@ struct Trainer {
       now.adam.lr = Tensor::of(std::vector<float>{float(learning_rate(args, done))}, {});
       auto [after, last, loss] = step(now, state, xs, ys);
       const double value = loss.template item<double>();
-      if (!std::isfinite(value)) throw Error("char_lm: the loss is not finite at step " + std::to_string(done), "try a smaller --lr");
+      if (!std::isfinite(value)) throw Error("train: the loss is not finite at step " + std::to_string(done), "try a smaller --lr");
       now = after, state = last;
       position += seq, nats += value, ++done;
       seconds += since(start);
@@ -232,7 +232,7 @@ int with_cell(const std::string& name, F f) {
   if (name == "rnn") return f.template operator()<tapeloop::Rnn>();
   if (name == "gru") return f.template operator()<tapeloop::Gru>();
   if (name == "lstm") return f.template operator()<tapeloop::Lstm>();
-  throw Error("char_lm: there is no cell " + name);
+  throw Error("cell: there is no cell " + name);
 }
 
 int run(int argc, char** argv) {

@@ -39,7 +39,7 @@ void write_svg(const std::string& path, const std::vector<Curve>& curves) {
   }
   out << "<text x=\"" << left + width / 2 << "\" y=\"" << top + height + 36
       << "\" text-anchor=\"middle\">time step t of the state (the loss is at the right end)</text>\n</svg>\n";
-  if (!out.flush()) throw tapeloop::Error("gradient_flow: cannot write " + path);
+  if (!out.flush()) throw tapeloop::Error("svg: cannot write " + path);
 }
 
 int run(int argc, char** argv) {

@@ -94,8 +94,8 @@ void save_checkpoint(const std::string& path, const Checkpoint<Cell>& checkpoint
 // Reads the shape of the model in a file; load_checkpoint then checks everything else.
 inline Shape shape_in(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) throw tapeloop::Error("char_lm: cannot read the model " + path, "train one first: char_lm train --save " + path);
-  const tapeloop::Error foreign("char_lm: " + path + " is not a model that char_lm saved");
+  if (!in) throw tapeloop::Error("model: cannot read " + path, "train one first: char_lm train --save " + path);
+  const tapeloop::Error foreign("model: " + path + " is not a model that char_lm saved");
   unsigned char bytes[8];
   if (!in.read(reinterpret_cast<char*>(bytes), 8)) throw foreign;
   std::uint64_t length = 0;
