@@ -88,7 +88,7 @@ std::pair<Tensor, Tensor> problem(std::mt19937& random, std::int64_t steps, std:
 }
 
 struct Arguments {
-  int steps = 3000, length = 100, batch = 64;
+  int steps = 1500, length = 100, batch = 32;
   double lr = 5e-3;
   std::vector<std::uint64_t> seeds = {1};
   bool compare = false;
