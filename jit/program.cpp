@@ -1,6 +1,7 @@
 #include "jit/program.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "ad/denormals.h"
 #include "jit/lower.h"
@@ -182,6 +183,19 @@ std::shared_ptr<const CompiledProgram::Layout> CompiledProgram::layout_for(const
   return layout;
 }
 
+int CompiledProgram::threads_for(const Layout& layout) const {
+  const int most = threads_available();
+  if (!layout.worth_threads || most <= 1) return 1;
+  if (options().threads > 0) return most;  // as asked
+  Layout::Pace& pace = *layout.pace;
+  std::lock_guard lock(pace.mutex);
+  const int call = pace.calls++;
+  if (pace.together == 0) return most;
+  if (pace.alone == 0) return 1;
+  const bool alone = pace.alone < pace.together, explore = call % 24 == 0;
+  return alone != explore ? 1 : most;
+}
+
 Tensors CompiledProgram::operator()(const Tensors& arguments) const {
   const auto layout = layout_for(arguments);
   auto arena = Buffer::allocate(layout->arena_bytes);
@@ -199,11 +213,19 @@ Tensors CompiledProgram::operator()(const Tensors& arguments) const {
     }
   }
   FlushDenormals flush(options().denormals);
-  const int threads = layout->worth_threads ? threads_available() : 1;
+  const int threads = threads_for(*layout);
+  const auto begin = std::chrono::steady_clock::now();
   if (threads <= 1)
     function_(memory.data(), layout->extents.data(), nullptr, 0, 1);
   else
     run_together(threads, [&](void* team, std::int64_t thread) { function_(memory.data(), layout->extents.data(), team, thread, threads); });
+  if (layout->worth_threads) {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    Layout::Pace& pace = *layout->pace;
+    std::lock_guard lock(pace.mutex);
+    double& usual = threads > 1 ? pace.together : pace.alone;
+    usual = usual == 0 ? seconds : 0.5 * (usual + seconds);
+  }
 
   Tensors tensors;
   for (std::size_t i = 0; i < results.size(); ++i) tensors.push_back(Tensor(layout->results[i], std::move(results[i])));

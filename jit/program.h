@@ -27,7 +27,16 @@ class CompiledProgram final : public Program {
     std::int64_t arena_bytes = 0;
     std::vector<Type> results;
     bool worth_threads = false;
+    // Seconds of a call, alone and as a team: the smaller decides, and the other is tried again now and then. A second
+    // thread pays only while the machine really gives it a core, which no formula knows.
+    struct Pace {
+      std::mutex mutex;
+      double alone = 0, together = 0;
+      int calls = 0;
+    };
+    std::shared_ptr<Pace> pace = std::make_shared<Pace>();
   };
+  int threads_for(const Layout& layout) const;
   std::shared_ptr<const Layout> layout_for(const Tensors& arguments) const;
 
   TapePtr tape_;

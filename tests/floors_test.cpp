@@ -26,7 +26,7 @@ const std::map<std::string, std::set<std::string>> may_include = {
     {"jit", {"ad", "ops", "jit"}},
     {"models", {"ad", "ops", "models"}},
     {"examples", {"ad", "ops", "jit", "models", "examples"}},
-    {"tests", {"ad", "ops", "jit", "models", "tests"}},
+    {"tests", {"ad", "ops", "jit", "models", "examples", "tests"}},
     {"bench", {"ad", "ops", "jit", "models", "bench"}},
 };
 
