@@ -5,12 +5,12 @@
 
 namespace tapeloop::lane {
 
-// sin(x + turns·2pi) for turns = 0 or 1/4: with x = m·pi/2 + r and |r| <= pi/4 it is sin(r), cos(r), -sin(r) or -cos(r),
-// as m + 4·turns is 0, 1, 2 or 3 modulo 4. The fits have relative errors 2^-27.3 and 2^-32 (f32), 2^-57.9 and 2^-63.9.
+// sin(x + ahead·pi/2) for ahead = 0 or 1: with x = m·pi/2 + r and |r| <= pi/4 it is sin(r), cos(r), -sin(r) or -cos(r), as
+// m + ahead is 0, 1, 2 or 3 modulo 4. The fits have relative errors 2^-27.3 and 2^-32 (f32), 2^-57.9 and 2^-63.9.
 //
 // The bound on errors holds up to |x| = 2^20. Further out, where neighbouring numbers are soon a full turn apart, the
 // result is NaN.
-inline Lane sine(Lane x, double turns) {
+inline Lane sine(Lane x, int ahead) {
   // Truncated, not rounded: the parts must have one sign, so that r keeps that of x = -0.
   static constexpr double quarter_f32[] = {0x1.921fb4p+0, 0x1.4442dp-24, 0x1.846988p-48};
   static constexpr double quarter_f64[] = {0x1.921fb54442d18p+0, 0x1.1a62633145c06p-54, 0x1.c1cd129024e08p-107};
@@ -28,8 +28,7 @@ inline Lane sine(Lane x, double turns) {
                                        2.0875705408184336e-09,
                                        -1.1358750093037676e-11};
   const bool is_f32 = x.dtype() == Dtype::f32;
-  const double ahead = 4 * turns;
-  const Lane s = x.like(shift(x.dtype(), int(ahead)));
+  const Lane s = x.like(shift(x.dtype(), ahead));
   const Lane shifted = fma(x, x.like(quarter.inverse), s);
   const Lane m = shifted - s;
   const Lane r = subtract_multiple(x, m, quarter);
@@ -55,6 +54,6 @@ inline Lane sine(Lane x, double turns) {
 }
 
 inline Lane sin(Lane x) { return sine(x, 0); }
-inline Lane cos(Lane x) { return sine(x, 0.25); }
+inline Lane cos(Lane x) { return sine(x, 1); }
 
 }  // namespace tapeloop::lane
