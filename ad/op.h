@@ -70,6 +70,12 @@ struct Op {
   Tensors (*narrow)(const Record& r, const Tensors& in, const std::vector<bool>& live) = nullptr;
 };
 
+// Rules for `infer`. All check that shapes agree.
+Type infer_same(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);
+Type infer_float(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);      // floats only
+Type infer_number(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);     // no booleans
+Type infer_comparison(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where); // to boolean
+
 // How an elementwise op is written. The Jacobian is diagonal, so one function serves both modes: `partials` gives ∂y/∂xᵢ
 // (written with y where that spares keeping x; empty: zero), `flow` gives v·∂y/∂xᵢ where the product must not be taken
 // naively (0·inf at the untaken side of a `where`). With neither, no gradient flows (comparisons, floor, sign).
@@ -80,15 +86,9 @@ struct Elementwise {
   Tensors (*flow)(const Tensors& x, const Tensor& y, const Tensor& v) = nullptr;
   bool cheap = false;
   // Result dtype and dtype check; the default wants all operands of one dtype, which is the result's.
-  Type (*infer)(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) = nullptr;
+  Type (*infer)(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) = infer_same;
 };
 
-
-// Rules for `infer`. All check that shapes agree.
-Type infer_same(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);
-Type infer_float(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);      // floats only
-Type infer_number(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);     // no booleans
-Type infer_comparison(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where); // to boolean
 
 // The meaning of every elementwise op: its lane program, run over the elements.
 Tensor run_elementwise(const Op& op, std::span<const Tensor> in, const Attrs& attrs, const Type& type);
@@ -99,7 +99,7 @@ constexpr Op elementwise(const Elementwise& spec) {
   op.name = spec.name;
   op.kind = Kind::elementwise;
   op.cheap = spec.cheap;
-  op.infer = spec.infer ? spec.infer : infer_same;
+  op.infer = spec.infer;
   op.run = run_elementwise;
   op.lanes = spec.lanes;
   op.partials = spec.partials;
