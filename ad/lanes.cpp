@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "ad/error.h"
 
 namespace tapeloop {
@@ -12,6 +14,13 @@ constexpr std::string_view kNames[] = {"input", "literal", "add", "sub", "mul", 
                                        "sqrt", "floor", "round", "scale_by_power", "eq", "lt", "le", "select", "and",
                                        "or", "xor", "shl", "shr", "mulhi", "bitcast", "bits_of_exponent",
                                        "with_exponent", "convert"};
+
+Lane append(LaneProgram& program, const LaneInstr& instr) {
+  if (program.code.size() > std::numeric_limits<std::uint16_t>::max())
+    throw InternalError("lane program: more instructions than can be numbered");
+  program.code.push_back(instr);
+  return Lane(program, std::uint16_t(program.code.size() - 1));
+}
 
 Lane binary(LaneOp op, Lane a, Lane b) {
   const bool compares = op == LaneOp::eq || op == LaneOp::lt || op == LaneOp::le;
@@ -47,8 +56,7 @@ int arity(LaneOp op) {
 Lane Lane::emit(LaneOp op, Dtype dtype, std::span<const Lane> args) const {
   LaneInstr instr{op, dtype};
   for (std::size_t i = 0; i < args.size(); ++i) instr.arg[i] = args[i].id();
-  program_->code.push_back(instr);
-  return Lane(*program_, std::uint16_t(program_->code.size() - 1));
+  return append(*program_, instr);
 }
 
 Lane Lane::literal_bits(Dtype dtype, std::uint64_t bits) const {
@@ -57,16 +65,15 @@ Lane Lane::literal_bits(Dtype dtype, std::uint64_t bits) const {
     if (instr.op == LaneOp::literal && instr.dtype == dtype && instr.bits == bits)
       return Lane(*program_, std::uint16_t(i));
   }
-  program_->code.push_back({LaneOp::literal, dtype, {}, bits});
-  return Lane(*program_, std::uint16_t(program_->code.size() - 1));
+  return append(*program_, {LaneOp::literal, dtype, {}, bits});
 }
 
 Lane Lane::literal(Dtype dtype, double value) const {
   switch (dtype) {
     case Dtype::f32: return literal_bits(dtype, std::bit_cast<std::uint32_t>(float(value)));
     case Dtype::f64: return literal_bits(dtype, std::bit_cast<std::uint64_t>(value));
-    case Dtype::i32: return literal_bits(dtype, std::uint32_t(std::int32_t(value)));
-    case Dtype::u32: return literal_bits(dtype, std::uint32_t(value));
+    case Dtype::i32:
+    case Dtype::u32: return literal_bits(dtype, std::uint32_t(std::int64_t(value)));
     default: return literal_bits(Dtype::boolean, value != 0);
   }
 }
@@ -92,6 +99,9 @@ Lane operator!(Lane a) { return a ^ a.literal_bits(Dtype::boolean, 1); }
 namespace lane {
 
 Lane fma(Lane a, Lane b, Lane c) {
+  if (a.dtype() != b.dtype() || a.dtype() != c.dtype())
+    throw InternalError(fmt::format("lane fma: operands are {}, {} and {}", name_of(a.dtype()), name_of(b.dtype()),
+                                    name_of(c.dtype())));
   const Lane args[] = {a, b, c};
   return a.emit(LaneOp::fma, a.dtype(), args);
 }

@@ -27,7 +27,7 @@ enum class LaneOp : std::uint8_t {
   div,             // floats only
   fma,             // a*b + c, rounded once; floats only
   neg, abs,        // floats: sign bit only; i32 wraps
-  min, max,        // a NaN operand gives NaN; -0 < +0
+  min, max,        // a NaN operand gives NaN; -0 < +0; while denormals are flushed, one counts as a zero of its sign
   sqrt,            // floats
   floor, round,    // floats; round is to nearest, ties to even; the sign of zero is kept
   scale_by_power,  // a · 2^b for an integral float b; needs 0.5 <= |a| <= 4 and |b| <= 252 (f32), 2044 (f64)
@@ -72,7 +72,7 @@ class Lane {
   std::uint16_t id() const { return id_; }
   LaneProgram& program() const { return *program_; }
 
-  // The same constant in this lane's dtype; for f32, `value` is rounded to nearest.
+  // The same constant in this lane's dtype; for f32, `value` is rounded to nearest; for u32, negative ones wrap.
   Lane like(double value) const;
   // A constant of another dtype, from its value or from its bits.
   Lane literal(Dtype dtype, double value) const;
