@@ -1,8 +1,8 @@
 // Running LanePrograms: instruction by instruction, each on a block of elements that stays in the first-level cache.
 //
-// The library is built for any x86-64, so everything from run_blocks down is compiled three times, for three instruction
-// sets, and the newest that the machine has is used. All three give the same bits. They consist of plain loops that g++
-// and clang vectorise; CMakeLists.txt says what g++ needs to hear for that.
+// The library is built for any x86-64, so the instructions are compiled three times, for three instruction sets, and the
+// newest that the machine has is used. All three give the same bits. They are plain loops, for g++ and clang to vectorise;
+// CMakeLists.txt says what the two need to hear for that.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -55,8 +55,7 @@ TAPELOOP_INLINE T flush(T x) {
   return x == 0 ? with_sign(T(0), x) : x;
 }
 
-// The smaller operand for `less`, the greater one for its converse. Equal operands have the same bits or are zeros, of
-// which `and`/`or` picks the right sign.
+// The minimum or the maximum. Equal operands have the same bits or are zeros, of which `or` and `and` pick the right sign.
 template <bool minimum, class T>
 TAPELOOP_INLINE T extremum(T a, T b) {
   if constexpr (std::is_integral_v<T>) {
@@ -484,13 +483,15 @@ void find_slots(const LaneProgram& program, Scratch& s) {
     if (s.slot[id] != kNone) s.values[id] = {s.place(id), false};
 }
 
-// Repeats one element, or copies an array: for programs whose result is not computed element by element.
+// For programs whose result is not computed element by element: copies an array, or repeats one element.
 void copy(const Value& value, int size, std::byte* out, std::int64_t count) {
   if (!value.uniform) {
     std::memmove(out, value.data, std::size_t(count * size));
     return;
   }
-  for (std::int64_t i = 0; i < count; ++i) std::memcpy(out + i * size, value.data, std::size_t(size));
+  std::memcpy(out, value.data, std::size_t(size));
+  for (std::int64_t done = 1; done < count; done *= 2)
+    std::memcpy(out + done * size, out, std::size_t(std::min(done, count - done) * size));
 }
 
 }  // namespace
