@@ -393,17 +393,23 @@ TapePtr expand(const TapePtr& tape) {
       const TapePtr body = expand(loop.body);
       const std::int64_t steps = loop.length.pin();
       Tensors arguments = in;
-      std::vector<Tensors> ys(loop.ys, Tensors(std::size_t(steps)));
+      // Sequences are taken apart before the first step, and an output is set aside in the step that makes it: so their
+      // cotangents arrive where they do in the rolled loop, that of an output after that of the next step.
+      std::vector<Tensors> xs, ys(loop.ys, Tensors(std::size_t(steps)));
+      for (std::size_t i = loop.first_x(); i < in.size() && steps > 0; ++i)
+        xs.push_back(split(in[i], Shape(std::size_t(steps), Extent(1)), 0, r.where));
       for (std::int64_t step = 0; step < steps; ++step) {
-        const std::int64_t time = loop.reverse ? steps - 1 - step : step;
-        for (std::size_t i = loop.first_x(); i < in.size(); ++i) arguments[i] = at(in[i], 0, time, r.where);
+        const auto time = std::size_t(loop.reverse ? steps - 1 - step : step);
+        for (std::size_t i = 0; i < loop.xs; ++i) arguments[loop.first_x() + i] = squeeze(xs[i][time], 0, r.where);
         const Tensors results = inline_tape(*body, arguments);
         for (std::size_t i = 0; i < loop.states; ++i) arguments[loop.constants + i] = results[i];
-        for (std::size_t i = 0; i < loop.ys; ++i) ys[i][std::size_t(time)] = results[loop.states + i];
+        for (std::size_t i = 0; i < loop.ys; ++i) ys[i][time] = expand_dims(results[loop.states + i], 0, r.where);
       }
       for (std::size_t i = 0; i < loop.states; ++i) written[id].push_back(arguments[loop.constants + i]);
-      for (std::size_t i = 0; i < loop.ys; ++i)
-        written[id].push_back(steps ? stack(ys[i], 0, r.where) : zeros(stacked(body->output_type(loop.states + i), 0).shape, body->output_type(loop.states + i).dtype));
+      for (std::size_t i = 0; i < loop.ys; ++i) {
+        const Type& y = body->output_type(loop.states + i);
+        written[id].push_back(steps ? concat(ys[i], 0, r.where) : zeros(stacked(y, 0).shape, y.dtype));
+      }
     } else {
       value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where) : record(*r.op, in, r.attrs, r.where);
     }

@@ -48,6 +48,8 @@ auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Whe
 }
 
 // The tape with every scan written out as copies of its body: the meaning against which derivatives of loops are tested.
+// vjp and jvp of the two tapes give the same bits (a zero may change its sign) as long as each captured value is used by
+// one scan; several scans add up their shares in another order.
 TapePtr expand(const TapePtr& tape);
 
 extern const Op scan_op;  // attributes: body, constants, states, length, reverse

@@ -1,0 +1,149 @@
+// The law of the loop: the derivative of a scan is the scan of the derivative. Whatever is derived from a loop must be, to the
+// last bit, what is derived from its steps written out.
+#include <doctest/doctest.h>
+
+#include "ad/grad.h"
+#include "cases.h"
+#include "cells.h"
+#include "jit/jit.h"
+
+using namespace tapeloop;
+using namespace tapeloop::testing;
+
+namespace {
+
+// The loss of a cell as a tape, with its arguments; of the last state alone, or of all outputs too.
+template <class Cell>
+std::pair<TapePtr, Tensors> program(const Cell& cell, int steps, bool outputs = true) {
+  const auto state = state_of(cell, 2);
+  const Tensor xs = noise(60, {steps, 2, 3}), w = weights_for(steps);
+  Tensors inputs = leaves_of(std::tuple{cell, state, xs, w});
+  if (outputs) return {trace(weighted(), Recorder::Captures::recorded, cell, state, xs, w).tape, inputs};
+  auto of_last = [](const auto& c, const auto& s, const Tensor& x, const Tensor& weights) {
+    Tensor total = sum(weights);
+    for (const Tensor& t : leaves_of(unroll(c, s, x).last)) total = total + sum(square(t));
+    return total;
+  };
+  return {trace(of_last, Recorder::Captures::recorded, cell, state, xs, w).tape, inputs};
+}
+
+TapePtr gradient_tape(const TapePtr& tape) {
+  VjpRequest request{std::vector<bool>(tape->inputs.size(), true), {true}, {}};
+  return vjp(tape, request);
+}
+
+// The gradient of the sum of squares of everything that a tape gives.
+TapePtr gradient_of_sums(const TapePtr& tape) {
+  auto recorder = Recorder::start();
+  Tensors inputs;
+  for (std::size_t i = 0; i < tape->inputs.size(); ++i) inputs.push_back(recorder->input(tape->input_type(i)));
+  Tensor total;
+  for (const Tensor& t : inline_tape(*tape, inputs)) total = total.is_empty() ? sum(square(t)) : total + sum(square(t));
+  const std::vector<bool> wanted(inputs.size(), true);
+  const TapePtr loss = recorder->finish({total});
+  recorder = Recorder::start();
+  inputs.clear();
+  for (std::size_t i = 0; i < loss->inputs.size(); ++i) inputs.push_back(recorder->input(loss->input_type(i)));
+  return recorder->finish(detail::value_and_gradients(loss, inputs, wanted, std::vector<std::string>(inputs.size())));
+}
+
+int loops(const Tape& tape) {
+  int n = 0;
+  for (const Record& r : tape.records) n += r.op == &scan_op;
+  return n;
+}
+
+// The tape in which every loop that runs backwards runs forwards: the mistake that the law has to catch.
+TapePtr in_wrong_order(const TapePtr& tape) {
+  auto wrong = std::make_shared<Tape>(*tape);
+  int changed = 0;
+  for (Record& r : wrong->records)
+    if (r.op == &scan_op && r.attrs.flag("reverse")) {
+      r.attrs = r.attrs.with("reverse", std::int64_t(0));
+      ++changed;
+    }
+  REQUIRE(changed > 0);
+  return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("law: the derivative of the loop is the loop of the derivative, for every cell") {
+  for_each_cell([](const std::string& name, const auto& cell) {
+    for (int steps : {1, 2, 5})
+      for (bool outputs : {false, true}) {
+        INFO(name << ", " << steps << " steps, outputs used " << outputs);
+        const auto [rolled, inputs] = program(cell, steps, outputs);
+        const TapePtr written_out = expand(rolled);
+        REQUIRE(loops(*rolled) == 1);
+        REQUIRE(loops(*written_out) == 0);
+        CHECK(same(run(*rolled, inputs), run(*written_out, inputs)));
+
+        Tensors with_ct = inputs, dots;
+        with_ct.push_back(full({}, 1, f64).materialized());
+        const Tensors reverse = run(*gradient_tape(rolled), with_ct);
+        CHECK(same(reverse, run(*gradient_tape(written_out), with_ct)));
+
+        int seed = 70;
+        for (const Tensor& x : inputs) dots.push_back(noise(seed++, x.shape()));
+        Tensors with_dots = inputs;
+        with_dots.insert(with_dots.end(), dots.begin(), dots.end());
+        const std::vector<bool> all(inputs.size(), true);
+        CHECK(same(run(*jvp(rolled, all), with_dots), run(*jvp(written_out, all), with_dots)));
+
+        // hvp: forward over reverse mode
+        std::vector<bool> but_ct(inputs.size() + 1, true);
+        but_ct.back() = false;
+        Tensors second = with_ct;
+        second.insert(second.end(), dots.begin(), dots.end());
+        const TapePtr rolled_twice = jvp(gradient_tape(rolled), but_ct);
+        const Tensors twice = run(*rolled_twice, second);
+        CHECK(same(twice, run(*jvp(gradient_tape(written_out), but_ct), second)));
+
+        // The compiler keeps to the rolled tape, and so to the one written out.
+        if (steps == 5 && outputs) {
+          CHECK(same((*Program::compile(gradient_tape(rolled)))(with_ct), reverse));
+          CHECK(same((*Program::compile(rolled_twice))(second), twice));
+          tapeloop::testing::cases += 2;
+        }
+
+        // Reverse over reverse mode: here a captured value is used by two loops, which add up their shares in another order.
+        CHECK(distance(run(*gradient_of_sums(gradient_tape(rolled)), with_ct),
+                       run(*gradient_of_sums(gradient_tape(written_out)), with_ct)) <= 1e-13);
+
+        if (steps > 1) CHECK(distance(run(*in_wrong_order(gradient_tape(rolled)), with_ct), reverse) > 1e-3);
+        tapeloop::testing::cases += 5;
+      }
+  });
+}
+
+TEST_CASE("law: the gradient's tape is as long for 512 steps as for 8") {
+  for_each_cell([](const std::string& name, const auto& cell) {
+    INFO(name);
+    CHECK(gradient_tape(program(cell, 8).first)->size() == gradient_tape(program(cell, 512).first)->size());
+    ++tapeloop::testing::cases;
+  });
+}
+
+TEST_CASE("law: it holds for loops in loops, padded rows and reversed time") {
+  for_each_cell([](const std::string& name, const auto& cell) {
+    const auto state = state_of(cell, 2);
+    const Tensor xs = noise(60, {7, 2, 3}), w = weights_for(7), lengths = Tensor::of(std::vector<int>{6, 3}, {2});
+    for (const UnrollOptions& options : {UnrollOptions{.truncate = 2}, UnrollOptions{.truncate = 3, .reverse = true},
+                                         UnrollOptions{.reverse = true}, UnrollOptions{.lengths = constant(lengths)}}) {
+      INFO(name << ", truncate " << options.truncate << ", reverse " << options.reverse);
+      const TapePtr rolled = trace(weighted(options), Recorder::Captures::recorded, cell, state, xs, w).tape;
+      Tensors inputs = leaves_of(std::tuple{cell, state, xs, w});
+      inputs.push_back(full({}, 1, f64).materialized());
+      const Tensors reverse = run(*gradient_tape(rolled), inputs),
+                    unrolled = run(*gradient_tape(expand(rolled)), inputs);
+      // Truncation makes several loops that share the cell, so they add up its gradient in another order.
+      if (options.truncate)
+        CHECK(distance(reverse, unrolled) <= 1e-13);
+      else
+        CHECK(same(reverse, unrolled));
+      CHECK(same((*Program::compile(gradient_tape(rolled)))(inputs), reverse));
+      tapeloop::testing::cases += 2;
+    }
+  });
+}
