@@ -76,6 +76,9 @@ Extent Extent::derive(Form form, const Extent& a, const Extent& b) {
     if (form == Form::sub && inverse == Form::add && *x.symbol_->form == inverse && x.symbol_->a == y)
       return x.symbol_->b.resolved();
   }
+  // b + (a - b) and a - (a - b)
+  if (form == Form::sub && y.symbol_ && y.symbol_->form == Form::sub && y.symbol_->a == x) return y.symbol_->b.resolved();
+  if (form == Form::add && y.symbol_ && y.symbol_->form == Form::sub && y.symbol_->b == x) return y.symbol_->a.resolved();
   if (form == Form::sub && x == y) return Extent(0);
   result.symbol_ = std::make_shared<Symbol>();
   result.symbol_->value = result.value_;

@@ -18,7 +18,7 @@
 namespace tapeloop {
 
 struct UnrollOptions {
-  int truncate = 0;      // > 0: no gradient passes from step k to step k − 1, 2k to 2k − 1, …, counted in running order
+  std::int64_t truncate = 0;  // > 0: no gradient passes from step k to step k − 1, 2k to 2k − 1, …, counted in running order
   bool reverse = false;  // from the last step to the first; outputs stand where their inputs do
   // i32 [B]: how many steps of each row are real, the others are padding. A row's state does not change in its padding, so
   // `last` is the state after its own last step (reverse: its first); outputs there are zero, and nothing that the padding
@@ -86,72 +86,12 @@ Extent steps_of(const Xs& xs, const Where& caller) {
   return leaves[0].size(0);
 }
 
-template <class Tree>
-Tree steps(const Tree& xs, std::int64_t begin, std::int64_t end) {
-  return mapped(xs, [&](const Tensor& t) { return slice(t, 0, begin, end); });
-}
-
-template <class Tree>
-Tree cut(const Tree& state) {
-  return mapped(state, [](const Tensor& t) { return is_float(t.dtype()) ? stop_gradient(t) : t; });
-}
-
-template <class Tree>
-Tree joined(const std::vector<Tree>& parts) {
-  std::vector<Tensors> leaves;
-  for (const Tree& part : parts) leaves.push_back(leaves_of(part));
-  std::size_t next = 0;
-  return mapped(parts[0], [&](const Tensor&) {
-    Tensors column;
-    for (const Tensors& part : leaves) column.push_back(part[next]);
-    ++next;
-    return column.size() == 1 ? column[0] : concat(column, 0);
-  });
-}
-
-// A scan whose state passes no gradient at steps k, 2k, …: the scan of each block, inside a scan over the blocks. The first
-// block stands apart, since the gradient of the initial state passes, and so does the rest that fills no block.
-template <class Step, class State, class Xs>
-auto scan_truncated(Step& step, const State& state, const Xs& xs, std::int64_t k, std::int64_t length, const Where& caller) {
-  auto [last, outputs] = scan(step, state, steps(xs, 0, k), {}, caller);
-  std::vector parts{std::move(outputs)};
-  const std::int64_t blocks = length / k - 1, middle = k + blocks * k;
-  auto split_leading = [](const Tensor& t, const Shape& leading, std::size_t dropped) {
-    Shape shape = leading;
-    shape.insert(shape.end(), t.shape().begin() + std::ptrdiff_t(dropped), t.shape().end());
-    return reshape(t, shape);
-  };
-  if (blocks > 0) {
-    const Xs grouped = mapped(steps(xs, k, middle), [&](const Tensor& t) { return split_leading(t, {blocks, k}, 1); });
-    auto block = [&](const State& s, const Xs& x) { return scan(step, cut(s), x, {}, caller); };
-    auto [after, ys] = scan(block, last, grouped, {}, caller);
-    last = after;
-    parts.push_back(mapped(ys, [&](const Tensor& t) { return split_leading(t, {blocks * k}, 2); }));
-  }
-  if (middle < length) {
-    auto [after, ys] = scan(step, cut(last), steps(xs, middle, length), {}, caller);
-    last = after;
-    parts.push_back(ys);
-  }
-  return std::pair{last, joined(parts)};
-}
-
-template <class Step, class State, class Xs>
-auto run_steps(Step& step, const State& state, const Xs& xs, const UnrollOptions& options, const Where& caller) {
-  if (options.truncate < 0) throw Error("unroll: truncate is " + std::to_string(options.truncate), caller, "0 means no truncation");
-  const std::int64_t length = options.truncate > 0 ? int(steps_of(xs, caller)) : 0;
-  if (options.truncate == 0 || options.truncate >= length) return scan(step, state, xs, {.reverse = options.reverse}, caller);
-  if (!options.reverse) return scan_truncated(step, state, xs, options.truncate, length, caller);
-  auto reversed = [](const Tensor& t) { return flip(t, 0); };
-  auto [last, outputs] = scan_truncated(step, state, mapped(xs, reversed), options.truncate, length, caller);
-  return std::pair{last, mapped(outputs, reversed)};
-}
-
 template <class Cell, class State, class Xs>
 auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options, const Where& caller) {
+  const ScanOptions over_time{.reverse = options.reverse, .truncate = options.truncate};
   if (options.lengths.is_empty()) {
     auto step = [&](const State& s, const Xs& x) { return state_and_output<State>(cell(s, x)); };
-    auto [last, outputs] = run_steps(step, state, xs, options, caller);
+    auto [last, outputs] = scan(step, state, xs, over_time, caller);
     return Unrolled<State, decltype(outputs)>{std::move(last), std::move(outputs)};
   } else {
     const Tensor& lengths = options.lengths;
@@ -166,7 +106,7 @@ auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const Unr
       auto [after, output] = state_and_output<State>(cell(before, zero_rows(real, x)));
       return std::pair{Counted{select_rows(real, after, before), options.reverse ? t - 1 : t + 1}, zero_rows(real, output)};
     };
-    auto [last, outputs] = run_steps(step, Counted{state, first}, xs, options, caller);
+    auto [last, outputs] = scan(step, Counted{state, first}, xs, over_time, caller);
     return Unrolled<State, decltype(outputs)>{std::move(last.first), std::move(outputs)};
   }
 }
@@ -174,8 +114,8 @@ auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const Unr
 }  // namespace detail
 
 // Runs a cell over the leading axis of xs: auto [last, outputs] = unroll(cell, state, xs). Gradients flow to the cell's
-// tensors, the initial state and xs. With `truncate` the number of steps becomes part of a compiled program.
-// Throws Error when xs differ in length, or the cell changes the type of its state.
+// tensors, the initial state and xs.
+// Throws Error when xs differ in length, the cell changes the type of its state, or `truncate` is negative.
 template <class Cell, class State, class Xs>
 auto unroll(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options = {}, Where caller = Where::current()) {
   try {

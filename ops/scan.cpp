@@ -6,28 +6,10 @@
 
 #include "ad/arithmetic.h"
 #include "ad/transform.h"
+#include "ops/scan_blocks.h"
 
 namespace tapeloop {
 namespace {
-
-// The parts of a scan record by name.
-struct Loop {
-  TapePtr body;
-  std::size_t constants, states, xs, ys;
-  Extent length;
-  bool reverse;
-
-  explicit Loop(const Attrs& attrs)
-      : body(attrs.get<TapePtr>("body")),
-        constants(std::size_t(attrs.integer("constants"))),
-        states(std::size_t(attrs.integer("states"))),
-        xs(body->inputs.size() - constants - states),
-        ys(body->outputs.size() - states),
-        length(attrs.extent("length")),
-        reverse(attrs.flag("reverse")) {}
-
-  std::size_t first_x() const { return constants + states; }
-};
 
 Attrs loop_attrs(TapePtr body, std::size_t constants, std::size_t states, const Extent& length, bool reverse) {
   return {{"body", std::move(body)},
@@ -135,9 +117,10 @@ Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
   const Loop loop(r.attrs);
   VjpRequest request;
   request.wanted = moving_inputs(loop, demand.wanted);
+  // A state that steps read but do not write differentiably still has a cotangent to hand out: that of its initial value.
   const std::vector<bool> active = differentiable_from(*loop.body, request.wanted);
   for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
-    request.live.push_back(active[loop.body->outputs[i]] && (i < loop.states ? bool(request.wanted[loop.constants + i]) : bool(demand.live[i])));
+    request.live.push_back(i < loop.states ? bool(request.wanted[loop.constants + i]) : active[loop.body->outputs[i]] && demand.live[i]);
   request.accumulating.assign(loop.body->inputs.size(), false);
   for (std::size_t i = 0; i < loop.constants; ++i) request.accumulating[i] = request.wanted[i];
   const TapePtr both = vjp(loop.body, request);
@@ -164,17 +147,15 @@ Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
       start_in.push_back(next++);
       const_of.push_back(i);
     }
-  // A state whose cotangent is wanted but which no step writes differentiably has no cotangent to carry: its output is
-  // listed among the late outputs all the same.
   std::vector<std::size_t> const_out, state_out, x_out, x_of;
   std::size_t output = 0;
   for (std::size_t i = 0; i < loop.body->inputs.size(); ++i) {
     if (!request.wanted[i]) continue;
     if (i < loop.constants)
       const_out.push_back(output);
-    else if (i < loop.first_x()) {
-      if (request.live[i - loop.constants]) state_out.push_back(output);
-    } else {
+    else if (i < loop.first_x())
+      state_out.push_back(output);
+    else {
       x_out.push_back(output);
       x_of.push_back(i);
     }
@@ -342,6 +323,19 @@ Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>&
 
 }  // namespace
 
+Loop::Loop(const Attrs& attrs)
+    : body(attrs.get<TapePtr>("body")),
+      constants(std::size_t(attrs.integer("constants"))),
+      states(std::size_t(attrs.integer("states"))),
+      xs(body->inputs.size() - constants - states),
+      ys(body->outputs.size() - states),
+      length(attrs.extent("length")),
+      reverse(attrs.flag("reverse")) {}
+
+Attrs Loop::attrs(TapePtr other_body, const Extent& other_length) const {
+  return loop_attrs(std::move(other_body), constants, states, other_length, reverse);
+}
+
 constinit const Op scan_op = {.name = "scan", .kind = Kind::loop, .infer = infer_scan, .run = run_scan, .vjp = vjp_scan, .jvp = jvp_scan, .narrow = narrow_scan};
 
 namespace detail {
@@ -360,6 +354,7 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
                     const ScanOptions& options, const Where& where) {
   if (xs.empty() && !options.length)
     throw Error("scan: without xs the number of steps is unknown", where, "give ScanOptions{.length = n}");
+  if (options.truncate < 0) throw Error(fmt::format("scan: truncate is {}", options.truncate), where, "0 means no truncation");
   const Extent length = xs.empty() ? *options.length : xs[0].size(0);
   if (options.length && options.length->value() != length.value())
     throw Error(fmt::format("scan: length {} but xs have {} steps", options.length->value(), length.value()), where);
@@ -370,7 +365,14 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
   operands.insert(operands.end(), state.begin(), state.end());
   operands.insert(operands.end(), xs.begin(), xs.end());
   const TapePtr ordered = captured.empty() ? body : reorder(body, order, range(0, state.size() + ys));
-  return picks(record(scan_op, operands, loop_attrs(ordered, captured.size(), state.size(), length, options.reverse), where));
+  const Attrs attrs = loop_attrs(ordered, captured.size(), state.size(), length, options.reverse);
+  if (options.truncate == 0) return picks(record(scan_op, operands, attrs, where));
+  auto cut = [&](const Tensors& tensors) {
+    Tensors result;
+    for (const Tensor& t : tensors) result.push_back(is_float(t.dtype()) ? stop_gradient(t, where) : t);
+    return result;
+  };
+  return strip_mine(Loop(attrs), operands, options.truncate, {.full_rest = true, .between = cut}, where);
 }
 
 }  // namespace detail

@@ -14,6 +14,7 @@ namespace tapeloop {
 struct ScanOptions {
   bool reverse = false;          // from the last step to the first; ys are stored where the xs were
   std::optional<Extent> length;  // the number of steps, needed when there are no xs
+  std::int64_t truncate = 0;     // > 0: no gradient passes from step k to step k − 1, 2k to 2k − 1, …, in running order
 };
 
 namespace detail {
@@ -27,7 +28,7 @@ std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Wher
 // Runs `f(state, x_t)`, which returns pair{state, y_t}, over the leading axis of xs. State, xs and y are trees of tensors;
 // gives pair{final state, ys} with ys stacked along a new leading axis. Values of the surroundings that f uses become
 // constants of the loop, and gradients flow to them.
-// Throws Error when xs differ in length or the state changes its type from one step to the next.
+// Throws Error when xs differ in length, the state changes its type from one step to the next, or `truncate` is negative.
 template <class F, class State, class Xs>
 auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Where where = Where::current()) {
   const Tensors state_leaves = leaves_of(state), x_leaves = leaves_of(xs);
@@ -53,5 +54,18 @@ auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Whe
 TapePtr expand(const TapePtr& tape);
 
 extern const Op scan_op;  // attributes: body, constants, states, length, reverse
+
+// The parts of a scan record by name.
+struct Loop {
+  TapePtr body;
+  std::size_t constants, states, xs, ys;
+  Extent length;
+  bool reverse;
+
+  explicit Loop(const Attrs& attrs);
+  std::size_t first_x() const { return constants + states; }  // among the operands
+  // The attributes of such a loop with another body and length.
+  Attrs attrs(TapePtr other_body, const Extent& other_length) const;
+};
 
 }  // namespace tapeloop

@@ -147,3 +147,21 @@ TEST_CASE("law: it holds for loops in loops, padded rows and reversed time") {
     }
   });
 }
+
+TEST_CASE("law: a state that no step passes a gradient on to still hands out the one of its first value") {
+  for (bool reverse : {false, true})
+    for (int steps : {0, 1, 4}) {
+      auto f = [&](const Tensor& h, const Tensor& xs) {
+        auto step = [](const Tensor& s, const Tensor& x) { return std::pair{stop_gradient(tanh(s + x)), s * x}; };
+        auto [last, ys] = scan(step, h, xs, {.reverse = reverse});
+        return sum(ys) + sum(last);
+      };
+      const Tensor h = noise(1, {3}), xs = noise(2, {steps, 3});
+      const TapePtr rolled = trace(f, Recorder::Captures::recorded, h, xs).tape;
+      const Tensors inputs{h, xs, full({}, 1, f64).materialized()};
+      const Tensors gradient = run(*gradient_tape(rolled), inputs);
+      CHECK(same(gradient, run(*gradient_tape(expand(rolled)), inputs)));
+      CHECK(same_bits(gradient[1], steps == 0 ? ones({3}, f64).materialized() : at(xs, 0, reverse ? -1 : 0)));
+      ++tapeloop::testing::cases;
+    }
+}
