@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace tapeloop {
 namespace {
 
@@ -26,6 +28,8 @@ std::int64_t apply(char form, std::int64_t a, std::int64_t b) {
     case '-': return a - b;
     case '*': return a * b;
     case '/': return a / b;
+    case '<': return std::min(a, b);
+    case '>': return std::max(a, b);
     default: return a % b;
   }
 }
@@ -93,6 +97,8 @@ Extent operator-(const Extent& a, const Extent& b) { return Extent::derive(Exten
 Extent operator*(const Extent& a, const Extent& b) { return Extent::derive(Extent::Form::mul, a, b); }
 Extent operator/(const Extent& a, const Extent& b) { return Extent::derive(Extent::Form::div, a, b); }
 Extent operator%(const Extent& a, const Extent& b) { return Extent::derive(Extent::Form::mod, a, b); }
+Extent min(const Extent& a, const Extent& b) { return Extent::derive(Extent::Form::min, a, b); }
+Extent max(const Extent& a, const Extent& b) { return Extent::derive(Extent::Form::max, a, b); }
 
 bool operator==(const Extent& a, const Extent& b) {
   if (!a.symbol_ && !b.symbol_) return a.value_ == b.value_;

@@ -46,6 +46,10 @@ class Extent {
   friend Extent operator*(const Extent& a, const Extent& b);
   friend Extent operator/(const Extent& a, const Extent& b);  // rounded down; the divisor is not zero
   friend Extent operator%(const Extent& a, const Extent& b);
+  friend Extent min(const Extent& a, const Extent& b);
+  friend Extent max(const Extent& a, const Extent& b);
+
+  enum class Form : char { add = '+', sub = '-', mul = '*', div = '/', mod = '%', min = '<', max = '>' };
 
   // Equal by name, not by value: two different symbols that happen to be 5 are different.
   friend bool operator==(const Extent& a, const Extent& b);
@@ -57,7 +61,6 @@ class Extent {
   friend std::optional<Extent> agree(const Extent& a, const Extent& b);
 
  private:
-  enum class Form : char { add = '+', sub = '-', mul = '*', div = '/', mod = '%' };
   static Extent derive(Form form, const Extent& a, const Extent& b);
 
   std::int64_t value_ = 0;
@@ -75,6 +78,8 @@ struct Symbol {
   Extent a, b;
 };
 
+Extent min(const Extent& a, const Extent& b);
+Extent max(const Extent& a, const Extent& b);
 std::optional<Extent> agree(const Extent& a, const Extent& b);
 std::string to_string(const Extent& extent);  // "32", or "n32" for a symbol whose value is 32
 

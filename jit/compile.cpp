@@ -10,7 +10,9 @@
 
 #include "jit/emit.h"
 #include "jit/engine.h"
-#include "jit/lower.h"
+#include "jit/hoist.h"
+#include "jit/loop.h"
+#include "jit/pack.h"
 #include "jit/program.h"
 #include "jit/team.h"
 
@@ -61,8 +63,9 @@ std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
   Stages log;
   TapePtr t = log("traced", traced);
   t = log("prune", prune(t));
+  t = log("loops", lower_scans(t));
   t = log("pack", pack_matmuls(t));
-  t = log("hoist", hoist_invariants(t));
+  t = log("hoist invariants", hoist_invariants(t));
   // From here on the tape is fixed; only loop nests and memory are decided.
   const PlanPtr plan = log("plan", make_plan(t));
 

@@ -4,10 +4,8 @@
 #include <llvm/IR/Module.h>
 
 #include "jit/engine.h"
-#include "jit/lower.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
-#include "ops/scan.h"
 
 namespace tapeloop {
 
@@ -27,9 +25,10 @@ Emitter::Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const T
 
 Value* Emitter::number(std::int64_t value) { return b_.getInt64(std::uint64_t(value)); }
 
-// Loaded once, where the function begins.
+// Loaded once, where the function begins; what depends on the size of a block is worked out where it is needed.
 Value* Emitter::extent(const Extent& e) {
   if (e.is_number()) return number(e.value());
+  if (Value* value = bound_extent(e)) return value;
   for (std::size_t i = 0; i < layout_.extents.size(); ++i)
     if (layout_.extents[i] == e) return extent_values_[i];
   llvm::IRBuilder<> b(entry_->getTerminator());
@@ -37,6 +36,32 @@ Value* Emitter::extent(const Extent& e) {
   layout_.extents.push_back(e.resolved());
   extent_values_.push_back(b.CreateLoad(b.getInt64Ty(), address));
   return extent_values_.back();
+}
+
+// Null when no extent that a loop has bound takes part.
+Value* Emitter::bound_extent(const Extent& e) {
+  const tapeloop::Symbol* symbol = e.symbol();
+  if (!symbol) return nullptr;
+  for (const auto& [name, value] : bound_)
+    if (name == symbol) return value;
+  if (!symbol->form || (!bound_extent(symbol->a) && !bound_extent(symbol->b))) return nullptr;
+  Value *a = extent(symbol->a), *b = extent(symbol->b);
+  switch (*symbol->form) {
+    case Extent::Form::add:
+      return b_.CreateAdd(a, b);
+    case Extent::Form::sub:
+      return b_.CreateSub(a, b);
+    case Extent::Form::mul:
+      return b_.CreateMul(a, b);
+    case Extent::Form::div:
+      return b_.CreateSDiv(a, b);
+    case Extent::Form::mod:
+      return b_.CreateSRem(a, b);
+    case Extent::Form::min:
+      return b_.CreateSelect(b_.CreateICmpSLT(a, b), a, b);
+    default:
+      return b_.CreateSelect(b_.CreateICmpSLT(a, b), b, a);
+  }
 }
 
 Value* Emitter::memory(const MemoryEntry& entry, int* index) {
@@ -53,28 +78,28 @@ llvm::AllocaInst* Emitter::variable(llvm::Type* type) {
 
 void Emitter::allocate(Frame& frame, Id id) {
   MemoryEntry entry{MemoryEntry::Kind::arena, 0, frame[id].type, {}, now_, now_};
-  frame.pointer[id] = memory(entry, &frame.entry[id]);
+  int index = 0;
+  frame.pointer[id] = memory(entry, &index);
+  frame.entries[id] = {index};
 }
 
+// What a record lies in lives on.
 void Emitter::touch(const Frame& frame, Id id) {
-  const int entry = frame.entry[frame.plan->alias_of[id]];
-  if (entry < 0) return;
-  layout_.memory[std::size_t(entry)].last = now_;
-  auto twin = twins_.find(entry);
-  if (twin != twins_.end()) layout_.memory[std::size_t(twin->second)].last = now_;
+  for (int entry : frame.entries[frame.plan->alias_of[id].owner]) layout_.memory[std::size_t(entry)].last = now_;
 }
 
 Value* Emitter::pointer_of(Frame& frame, Id id) {
-  const Id owner = frame.plan->alias_of[id];
-  if (!frame.pointer[owner]) {
-    const int slot = frame.plan->slot_of[owner];
+  const Alias& alias = frame.plan->alias_of[id];
+  if (!frame.pointer[alias.owner]) {
+    const int slot = frame.plan->slot_of[alias.owner];
     if (slot >= 0)
-      frame.pointer[owner] = frame.slot[std::size_t(slot)];
+      frame.pointer[alias.owner] = frame.slot[std::size_t(slot)];
     else
-      allocate(frame, owner);
+      allocate(frame, alias.owner);
   }
   touch(frame, id);
-  return frame.pointer[owner];
+  if (alias.offset.is_number() && alias.offset.value() == 0) return frame.pointer[alias.owner];
+  return b_.CreateGEP(element(frame[id].type.dtype), frame.pointer[alias.owner], extent(alias.offset));
 }
 
 void Emitter::loop(Value* begin, Value* end, Value* step, const Body& body) {
@@ -132,7 +157,8 @@ std::pair<Value*, Value*> Emitter::share(Value* count, std::int64_t grain) {
 
 void Emitter::emit_barrier() {
   if_then(b_.CreateICmpSGT(threads_, number(1)), [&] {
-    auto callee = function_->getParent()->getOrInsertFunction(kBarrierSymbol, b_.getVoidTy(), b_.getPtrTy(), b_.getInt64Ty());
+    auto callee =
+        function_->getParent()->getOrInsertFunction(kBarrierSymbol, b_.getVoidTy(), b_.getPtrTy(), b_.getInt64Ty());
     b_.CreateCall(callee, {function_->getArg(2), thread_});
   });
 }
@@ -140,7 +166,7 @@ void Emitter::emit_barrier() {
 // --- nests ---------------------------------------------------------------------------------------------------------------------
 
 ProgramLayout Emitter::emit(const Plan& plan) {
-  Frame frame{&plan, std::vector<Value*>(plan.tape->size()), {}, std::vector<int>(plan.tape->size(), -1)};
+  Frame frame{&plan, std::vector<Value*>(plan.tape->size()), {}, std::vector<std::vector<int>>(plan.tape->size())};
   for (std::size_t i = 0; i < plan.tape->inputs.size(); ++i)
     frame.pointer[plan.tape->inputs[i]] = memory({MemoryEntry::Kind::input, i, {}, {}, 0, 0});
   for (std::size_t i = 0; i < plan.tape->outputs.size(); ++i)
@@ -160,12 +186,24 @@ void Emitter::emit_nests(Frame& frame) {
     flat_ = false;
     known_.clear();
     switch (nest.kind) {
-      case NestKind::map: emit_map(nest, frame); break;
-      case NestKind::matmul: emit_matmul(nest, frame); break;
-      case NestKind::reduce: emit_reduce(nest, frame); break;
-      case NestKind::argmax: emit_argmax(nest, frame); break;
-      case NestKind::scatter: emit_scatter(nest, frame); break;
-      case NestKind::loop: emit_loop(nest.root, frame); break;
+      case NestKind::map:
+        emit_map(nest, frame);
+        break;
+      case NestKind::matmul:
+        emit_matmul(nest, frame);
+        break;
+      case NestKind::reduce:
+        emit_reduce(nest, frame);
+        break;
+      case NestKind::argmax:
+        emit_argmax(nest, frame);
+        break;
+      case NestKind::scatter:
+        emit_scatter(nest, frame);
+        break;
+      case NestKind::loop:
+        emit_loop(nest.root, frame);
+        break;
     }
     if (nest.kind != NestKind::loop) emit_barrier();
   }
@@ -214,104 +252,6 @@ void Emitter::emit_map(const Nest& nest, Frame& frame) {
     }
   };
   walk(0);
-}
-
-// --- loops over time -------------------------------------------------------------------------------------------------------------
-
-void Emitter::emit_loop(Id id, Frame& frame) {
-  const Record& r = frame[id];
-  const Plan& body = *frame.plan->bodies[id];
-  const Tape& tape = *body.tape;
-  const auto constants = std::size_t(r.attrs.integer("constants")), states = std::size_t(r.attrs.integer("states"));
-  const bool reverse = r.attrs.flag("reverse");
-  Value* length = extent(r.attrs.extent("length"));
-  const int begin_time = now_;
-
-  // Every tensor of the state has two places: the step reads one and writes the other.
-  Frame inner{&body, std::vector<Value*>(tape.size()), std::vector<Value*>(tape.outputs.size()), std::vector<int>(tape.size(), -1)};
-  std::vector<int> entries;
-  std::vector<llvm::AllocaInst*> current(states), next(states);
-  for (std::size_t i = 0; i < states; ++i) {
-    const Type& type = tape.output_type(i);
-    Value* places[2];
-    for (Value*& place : places) {
-      int index = 0;
-      place = memory({MemoryEntry::Kind::arena, 0, type, {}, now_, now_}, &index);
-      entries.push_back(index);
-    }
-    const Id init = r.in[constants + i];
-    Value* from = pointer_of(frame, init);
-    auto [begin, end] = share(extent(extent_product(type.shape)), 16);
-    width_ = 16;
-    vector_loop(begin, end, [&](Value* k, Value* mask) {
-      const Index at{k, 1, nullptr};
-      store(places[0], type.dtype, at, load(from, type.dtype, at, mask), mask);
-    });
-    current[i] = variable(b_.getPtrTy());
-    next[i] = variable(b_.getPtrTy());
-    b_.CreateStore(places[0], current[i]);
-    b_.CreateStore(places[1], next[i]);
-  }
-  std::vector<Value*> operand(r.in.size());
-  for (std::size_t i = 0; i < r.in.size(); ++i) operand[i] = pointer_of(frame, r.in[i]);
-  // Results over time are written where their reader expects them.
-  std::vector<Value*> results(tape.outputs.size());
-  std::vector<Id> part(tape.outputs.size(), Id(-1));
-  for (Id p = 0; p < frame.plan->tape->size(); ++p)
-    if (frame[p].op == &pick_op && frame[p].in[0] == id) part[std::size_t(frame[p].attrs.integer("index"))] = p;
-  for (std::size_t i = states; i < results.size(); ++i) {
-    if (part[i] != Id(-1)) {
-      results[i] = pointer_of(frame, part[i]);
-    } else {
-      Type type = tape.output_type(i);
-      type.shape.insert(type.shape.begin(), r.attrs.extent("length"));
-      int index = 0;
-      results[i] = memory({MemoryEntry::Kind::arena, 0, type, {}, now_, now_}, &index);
-      entries.push_back(index);
-    }
-  }
-  emit_barrier();
-
-  auto step_of = [&](Value* base, const Type& type, Value* t) {
-    Value* bytes = b_.CreateMul(extent(extent_product(type.shape)), number(size_of(type.dtype)));
-    return b_.CreateGEP(b_.getInt8Ty(), base, b_.CreateMul(t, bytes));
-  };
-  const std::size_t first_entry = layout_.memory.size();
-  loop(number(0), length, number(1), [&](Value* step) {
-    Value* t = reverse ? b_.CreateSub(b_.CreateSub(length, number(1)), step) : step;
-    for (std::size_t i = 0; i < tape.inputs.size(); ++i) {
-      Value*& pointer = inner.pointer[tape.inputs[i]];
-      if (i < constants)
-        pointer = operand[i];
-      else if (i < constants + states)
-        pointer = b_.CreateLoad(b_.getPtrTy(), current[i - constants]);
-      else
-        pointer = step_of(operand[i], tape.input_type(i), t);
-    }
-    for (std::size_t i = 0; i < tape.outputs.size(); ++i)
-      inner.slot[i] = i < states ? b_.CreateLoad(b_.getPtrTy(), next[i]) : step_of(results[i], tape.output_type(i), t);
-    emit_nests(inner);
-    for (std::size_t i = 0; i < states; ++i) {
-      Value* read = b_.CreateLoad(b_.getPtrTy(), current[i]);
-      b_.CreateStore(b_.CreateLoad(b_.getPtrTy(), next[i]), current[i]);
-      b_.CreateStore(read, next[i]);
-    }
-  });
-  // What the body uses lives as long as the loop, and what it reads of its surroundings too.
-  ++now_;
-  for (std::size_t e = first_entry; e < layout_.memory.size(); ++e) {
-    layout_.memory[e].first = begin_time;
-    layout_.memory[e].last = now_;
-  }
-  for (int e : entries) layout_.memory[std::size_t(e)].last = now_;
-  for (Id in : r.in) touch(frame, in);
-  for (std::size_t i = 0; i < states; ++i) {
-    if (part[i] == Id(-1)) continue;
-    frame.pointer[part[i]] = b_.CreateLoad(b_.getPtrTy(), current[i]);
-    // Its memory is one of the two places; which one is known only when the loop ends.
-    frame.entry[part[i]] = entries[2 * i];
-    twins_[entries[2 * i]] = entries[2 * i + 1];
-  }
 }
 
 }  // namespace tapeloop

@@ -39,6 +39,8 @@ struct MemoryEntry {
 struct ProgramLayout {
   std::vector<MemoryEntry> memory;
   std::vector<Extent> extents;
+  // Extents that a loop binds to the size of its block, with their greatest value.
+  std::vector<std::pair<Extent, Extent>> blocks;
 };
 
 // Where along its axis a lane reads: base + step · lane, or any vector of positions.
@@ -63,15 +65,14 @@ class Emitter {
     const Plan* plan;
     std::vector<llvm::Value*> pointer;   // of each record
     std::vector<llvm::Value*> slot;      // of each output
-    std::vector<int> entry;              // of each record: its number in the layout, -1 if it has none there
+    std::vector<std::vector<int>> entries;  // of each record: the parts of the layout it may lie in
     const Record& operator[](Id id) const { return (*plan->tape)[id]; }
   };
   using Body = std::function<void(llvm::Value*)>;
 
-  // emit.cpp: nests and loops
+  // emit.cpp: nests
   void emit_nests(Frame& frame);
   void emit_map(const Nest& nest, Frame& frame);
-  void emit_loop(Id id, Frame& frame);
   void emit_barrier();
   void loop(llvm::Value* begin, llvm::Value* end, llvm::Value* step, const Body& body);
   void vector_loop(llvm::Value* begin, llvm::Value* end, const std::function<void(llvm::Value*, llvm::Value* mask)>& body);
@@ -79,11 +80,19 @@ class Emitter {
   std::pair<llvm::Value*, llvm::Value*> share(llvm::Value* count, std::int64_t grain);
   void allocate(Frame& frame, Id id);
 
+  // emit_loop.cpp
+  struct LoopFrame;
+  void emit_loop(Id id, Frame& frame);
+  void emit_turns(LoopFrame& loop, Frame& frame);
+  void copy(llvm::Value* from, llvm::Value* to, const Type& type);
+  llvm::Value* bytes_of(const Type& type);
+
   // emit_value.cpp: what a lane computes
   llvm::Value* pull(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_record(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_view(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_source(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
+  llvm::Value* pull_pack(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_gather(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   bool is_flat(const Frame& frame, Id id) const;
   Index linear(const Shape& shape, const Indices& at);
@@ -102,11 +111,19 @@ class Emitter {
   void emit_argmax(const Nest& nest, Frame& frame);
   void emit_scatter(const Nest& nest, Frame& frame);
   void emit_matmul(const Nest& nest, Frame& frame);
-  void emit_packed(const Nest& nest, Frame& frame);
-  void emit_tile(const Nest& nest, Frame& frame, llvm::Value* row, int rows, llvm::Value* panel, std::int64_t valid);
+
+  // emit_tile.cpp: one tile of a product
+  struct Product;
+  llvm::Function* tile_function(Dtype dtype, int vectors, int rows);
+  void emit_product(const Nest& nest, Frame& frame);
+  void begin_product(Product& product, Frame& frame);
+  void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin, llvm::Value* row_end);
+  void start_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* sums, llvm::Value* panel, std::int64_t valid);
+  void finish_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* sums, llvm::Value* panel, std::int64_t valid);
 
   llvm::Value* number(std::int64_t value);
   llvm::Value* extent(const Extent& extent);
+  llvm::Value* bound_extent(const Extent& extent);
   llvm::Value* memory(const MemoryEntry& entry, int* index = nullptr);
   llvm::Value* pointer_of(Frame& frame, Id id);
   llvm::AllocaInst* variable(llvm::Type* type);
@@ -119,16 +136,15 @@ class Emitter {
   ProgramLayout layout_;
   std::vector<llvm::Value*> extent_values_;
   llvm::Value *thread_, *threads_;
-  std::map<int, int> twins_;  // buffers that live as long as one another
+  std::vector<std::pair<const Symbol*, llvm::Value*>> bound_;  // extents of the blocks that are being walked
   int now_ = 0;           // number of the nest being emitted, for the lifetimes of buffers
   int width_ = 16;        // lanes of the nest being emitted
   bool flat_ = false;     // the nest being emitted walks all elements by one index
   int nest_ = -1;         // of the frame being emitted
   std::map<std::string, llvm::Value*> known_;  // values already computed in this straight piece of code
-  struct Tile {           // accumulators of the row being finished, by product, stream and vector
-    const Nest* nest = nullptr;
-    std::map<std::tuple<Id, int, int>, llvm::Value*> sums;
-    int vector = 0;
+  struct Tile {           // the sums of the row and vector of a product that are being finished, one for each stream
+    Id product = 0;
+    std::vector<llvm::Value*> sums;
   } tile_;
 };
 

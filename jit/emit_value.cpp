@@ -7,7 +7,7 @@
 #include "ad/arithmetic.h"
 #include "jit/emit.h"
 #include "jit/emit_lanes.h"
-#include "jit/lower.h"
+#include "jit/pack.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -126,6 +126,15 @@ void Emitter::store(Value* pointer, Dtype dtype, const Index& offset, Value* val
 void Emitter::write(Frame& frame, const Write& w, const Indices& at, Value* value, Value* mask) {
   Value* pointer = w.slot >= 0 ? frame.slot[std::size_t(w.slot)] : pointer_of(frame, w.target);
   const Type& type = frame[w.target].type;
+  if (w.stream >= 0) {
+    // [panel][k][stream][column]; a whole vector fits, since a panel is made of whole vectors.
+    const Panels panels(frame[w.target].attrs);
+    Value* width = number(panels.panel_columns());
+    Value* panel = b_.CreateMul(b_.CreateSDiv(at[1].base, width), extent(type.shape[type.shape.size() - 3]));
+    Value* row = b_.CreateAdd(b_.CreateMul(b_.CreateAdd(panel, at[0].base), number(panels.streams)), number(w.stream));
+    const Index place{b_.CreateAdd(b_.CreateMul(row, width), b_.CreateSRem(at[1].base, width)), 1, nullptr};
+    return store(pointer, type.dtype, place, value, nullptr);
+  }
   if (flat_) return store(pointer, type.dtype, at[0], value, mask);
   Indices place = at;
   if (!(w.offset.is_number() && w.offset.value() == 0)) {
@@ -166,10 +175,7 @@ Value* Emitter::pull_record(Frame& frame, Id id, const Indices& at, Value* mask)
   const Record& r = frame[id];
   const Plan& plan = *frame.plan;
   const bool here = plan.nest_of[id] == nest_;
-  if (tile_.nest && here && r.op == &packed_matmul_op) {
-    auto sum = tile_.sums.find({id, 0, tile_.vector});
-    if (sum != tile_.sums.end()) return sum->second;
-  }
+  if (id == tile_.product && !tile_.sums.empty()) return tile_.sums[0];
   if (plan.stored[id] && !here) {
     touch(frame, id);
     return load(pointer_of(frame, id), r.type.dtype, linear(r.type.shape, at), mask);
@@ -218,10 +224,8 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
     const Record& split = frame[r.in[0]];
     const Id source = split.in[0];
     const int part = r.attrs.integer("index");
-    if (tile_.nest && frame.plan->nest_of[source] == nest_) {
-      auto sum = tile_.sums.find({source, part, tile_.vector});
-      if (sum != tile_.sums.end()) return sum->second;
-    }
+    if (source == tile_.product && !tile_.sums.empty() && tile_.sums.size() == split.attrs.get<Shape>("sizes").size())
+      return tile_.sums[std::size_t(part)];
     const auto axis = std::size_t(split.attrs.integer("axis"));
     Value* offset = number(0);
     for (int i = 0; i < part; ++i) offset = b_.CreateAdd(offset, extent(split.attrs.get<Shape>("sizes")[std::size_t(i)]));
@@ -308,18 +312,39 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
     return b_.CreateSelect(inside, pull(frame, source, inner, mask), literal(r.type.dtype, r.attrs.get<double>("value")));
   }
   if (r.op == &pack_op) {
-    // [panel, k, stream, column] ← [k, stream · columns + panel · width + column], zero beyond the last column
-    const bool transpose = r.attrs.flag("transpose");
-    const Extent& n = shape[transpose ? 0 : 1];
-    const std::int64_t columns = n.value() / r.attrs.integer("streams"), panel = r.attrs.integer("width") * 16;
-    Value* column = b_.CreateAdd(b_.CreateMul(at[0].base, number(panel)), at[3].base);
-    Index position{b_.CreateAdd(b_.CreateMul(at[2].base, number(columns)), column), at[3].step, nullptr};
-    Value* inside = b_.CreateICmpSLT(positions(Index{column, at[3].step, nullptr}), splat(number(columns)));
-    Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
-    Indices place = transpose ? Indices{position, at[1]} : Indices{at[1], position};
-    return b_.CreateSelect(inside, pull(frame, source, place, both), literal(r.type.dtype, 0));
-  }
+    return pull_pack(frame, id, at, mask);
+ }
   throw InternalError(fmt::format("emit: no code for the view {}", r.op->name), r.where);
+}
+
+// [steps…, panel, k, stream, column] ← [steps…, k, stream · columns + panel · width + column] of the operand that the stream
+// belongs to; zero beyond the last column.
+Value* Emitter::pull_pack(Frame& frame, Id id, const Indices& at, Value* mask) {
+  const Record& r = frame[id];
+  const Panels panels(r.attrs);
+  const bool transpose = r.attrs.flag("transpose");
+  const std::size_t lead = at.size() - 4;
+  const Index &k = at[lead + 1], &stream = at[lead + 2], &lane = at[lead + 3];
+  Value* column = b_.CreateAdd(b_.CreateMul(at[lead].base, number(panels.panel_columns())), lane.base);
+  Value* inside = b_.CreateICmpSLT(positions(Index{column, lane.step, nullptr}), splat(number(panels.columns)));
+  Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
+  Value* result = literal(r.type.dtype, 0);
+  std::int64_t first = 0;
+  for (Id operand : r.in) {
+    const Shape& shape = frame[operand].type.shape;
+    const std::int64_t streams = panels.streams_of(shape[shape.size() - (transpose ? 2 : 1)].value());
+    Value* offset = b_.CreateMul(b_.CreateSub(stream.base, number(first)), number(panels.columns));
+    const Index position{b_.CreateAdd(offset, column), lane.step, nullptr};
+    Indices place(at.begin(), at.begin() + std::ptrdiff_t(lead));
+    place.push_back(transpose ? position : k);
+    place.push_back(transpose ? k : position);
+    Value* here = both;
+    if (r.in.size() > 1)
+      here = b_.CreateAnd(both, splat(b_.CreateAnd(b_.CreateICmpSGE(stream.base, number(first)), b_.CreateICmpSLT(stream.base, number(first + streams)))));
+    result = b_.CreateSelect(here, pull(frame, operand, place, here), result);
+    first += streams;
+  }
+  return result;
 }
 
 // table[indices]: what a row that does not exist reads as is an attribute; negative indices count from the end.

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
-#include "jit/lower.h"
+#include "jit/loop.h"
+#include "jit/pack.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
-#include "ops/scan.h"
 #include "ops/shape.h"
 
 namespace tapeloop {
@@ -27,14 +27,15 @@ bool is_axis_reshape(const Type& from, const Type& to) {
 
 class Planner {
  public:
-  explicit Planner(const TapePtr& tape) : t_(*tape) {
+  Planner(const TapePtr& tape, std::size_t constants, std::size_t states) : t_(*tape), constants_(constants) {
     plan_.tape = tape;
+    plan_.states.resize(states);
     const std::size_t n = t_.size();
     plan_.nest_of.assign(n, -1);
     plan_.stored.assign(n, false);
     plan_.slot_of.assign(n, -1);
     plan_.bodies.resize(n);
-    for (Id id = 0; id < n; ++id) plan_.alias_of.push_back(id);
+    for (Id id = 0; id < n; ++id) plan_.alias_of.push_back({id});
     must_store_.assign(n, false);
     uses_.assign(n, 0);
     folded_.assign(n, false);
@@ -45,16 +46,19 @@ class Planner {
     for (Id id = 0; id < t_.size(); ++id) place(id);
     place_outputs();
     decide_storage();
-    mark_in_place();
+    for (std::size_t i = 0; i < plan_.states.size(); ++i)
+      plan_.states[i].in_place = plan_.states[i].y < 0 && may_stay(i);
     return std::make_shared<const Plan>(std::move(plan_));
   }
 
  private:
   const Tape& t_;
+  const std::size_t constants_;
   Plan plan_;
   std::vector<bool> must_store_;
   std::vector<int> uses_;
   std::vector<bool> folded_;  // elementwise, computed inside the one reduction that reads it
+  std::vector<Id> packed_by_parts_;
 
   const Record& at(Id id) const { return t_[id]; }
   bool is_source(Id id) const { return at(id).op->kind == Kind::source; }
@@ -69,6 +73,21 @@ class Planner {
     return r.op->kind == Kind::view;
   }
 
+  // A chunk of a product, which is at hand in registers where the product is.
+  bool is_stream(Id id) const {
+    if (at(id).op != &pick_op || at(at(id).in[0]).op != &split_op) return false;
+    const Record& product = at(at(at(id).in[0]).in[0]);
+    return product.op == &packed_matmul_op && Panels(product.attrs).streams > 1;
+  }
+
+  // Part of another value's memory, where it has to be in memory at all.
+  bool is_part(Id id) const {
+    const Record& r = at(id);
+    if (r.op == &reshape_op) return !is_view(id) || must_store_[id];
+    return r.op == &slice_op && must_store_[id] && r.attrs.integer("axis") == 0 && r.attrs.integer("step") == 1 &&
+           !is_source(r.in[0]);
+  }
+
   void count_uses() {
     for (const Record& r : t_.records)
       for (Id operand : r.in) ++uses_[operand];
@@ -78,16 +97,27 @@ class Planner {
     for (Id id = 0; id < t_.size(); ++id) {
       const Record& r = at(id);
       switch (r.op->kind) {
-        case Kind::loop: for (Id operand : r.in) need(operand); break;
-        case Kind::matmul: need(r.in[0]), need(r.in[1]); break;
-        case Kind::index: for (Id operand : r.in) need(operand); break;
-        case Kind::reduce: if (r.op == &argmax_op) need(r.in[0]); break;
-        default: break;
+        case Kind::loop:
+          for (Id operand : r.in) need(operand);
+          break;
+        case Kind::matmul:
+          need(r.in[0]), need(r.in[1]);
+          break;
+        case Kind::index:
+          for (Id operand : r.in) need(operand);
+          break;
+        case Kind::reduce:
+          if (r.op == &argmax_op) need(r.in[0]);
+          break;
+        default:
+          break;
       }
       if (r.op == &reshape_op && !is_view(id)) need(r.in[0]);
       // A reduction over several last axes walks them as one, so it reads memory, unless all of it is one flat walk.
       if (r.op->kind == Kind::reduce && r.op != &argmax_op) fold(r.in[0], r);
     }
+    for (Id id = Id(t_.size()); id-- > 0;)
+      if (is_part(id)) need(at(id).in[0]);
   }
 
   // An elementwise value with no other reader is computed inside the reduction.
@@ -95,7 +125,8 @@ class Planner {
     const int rank = at(id).type.rank();
     const auto& axes = reduction.attrs.get<Ints>("axes");
     int trailing = 0;
-    while (trailing < int(axes.size()) && axes[axes.size() - 1 - std::size_t(trailing)] == rank - 1 - trailing) ++trailing;
+    while (trailing < int(axes.size()) && axes[axes.size() - 1 - std::size_t(trailing)] == rank - 1 - trailing)
+      ++trailing;
     const bool flat = trailing == rank;
     if (trailing > 1 && !flat) {
       must_store_[id] = true;
@@ -148,9 +179,7 @@ class Planner {
         const Record& tuple = at(r.in[0]);
         if (tuple.op == &split_op) {
           // A chunk of a product is at hand in the nest of the product.
-          const Id x = tuple.in[0];
-          const bool chunk = at(x).op == &packed_matmul_op && at(x).attrs.integer("streams") > 1;
-          work.push_back({x, d.aligned && chunk});
+          work.push_back({tuple.in[0], d.aligned && is_stream(d.id)});
         } else {
           work.push_back({r.in[0], false});
         }
@@ -223,15 +252,21 @@ class Planner {
       case Kind::pick:
         if (r.op == &concat_op) {
           place_concat(id);
-        } else if (r.op == &reshape_op && !is_view(id)) {
-          plan_.nest_of[id] = plan_.nest_of[r.in[0]];  // shares its memory
-        } else if (must_store_[id] || r.op == &pack_op) {
+        } else if (r.op == &pack_op) {
+          place_pack(id);
+        } else if (is_part(id)) {
+          plan_.nest_of[id] = plan_.nest_of[r.in[0]];
+        } else if (must_store_[id] && is_stream(id)) {
+          plan_.nest_of[id] = plan_.nest_of[at(r.in[0]).in[0]];
+        } else if (must_store_[id]) {
           // A view that has to be in memory is a copy.
           plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
           must_store_[id] = true;
         }
         break;
-      case Kind::matmul: place_matmul(id); break;
+      case Kind::matmul:
+        place_matmul(id);
+        break;
       case Kind::reduce:
         plan_.nest_of[id] = new_nest(r.op == &argmax_op ? NestKind::argmax : NestKind::reduce, id, r.type.shape);
         must_store_[id] = true;
@@ -241,41 +276,77 @@ class Planner {
         must_store_[id] = true;
         break;
       case Kind::loop:
-        plan_.bodies[id] = make_plan(r.attrs.get<TapePtr>("body"));
+        plan_.bodies[id] = make_plan(Loop(r.attrs).body, Loop(r.attrs).constants, Loop(r.attrs).states);
         plan_.nest_of[id] = new_nest(NestKind::loop, id, {});
         break;
-      default: throw InternalError(fmt::format("plan: no nest for {}", r.op->name), r.where);
+      default:
+        throw InternalError(fmt::format("plan: no nest for {}", r.op->name), r.where);
     }
   }
 
-  // Products with the same left operand, the same number of columns and room in the registers become one kernel.
   void place_matmul(Id id) {
     const Record& r = at(id);
     if (r.op != &packed_matmul_op) {
       plan_.nest_of[id] = new_nest(NestKind::matmul, id, r.type.shape);
-      plan_.nests.back().matmuls = {id};
+      plan_.nests.back().terms = {id};
       must_store_[id] = true;
       return;
     }
-    const std::int64_t streams = r.attrs.integer("streams");
-    const Shape space{r.type.shape[0], Extent(r.attrs.integer("n") / streams)};
-    std::vector<Dependency> found;
-    for (Id operand : r.in) dependencies(operand, false, found);
-    for (int n = int(plan_.nests.size()); n-- > earliest(found);) {
-      Nest& nest = plan_.nests[std::size_t(n)];
-      if (nest.kind != NestKind::matmul || nest.space != space || at(nest.root).op != &packed_matmul_op) continue;
-      const Record& first = at(nest.root);
-      std::int64_t vectors = streams * r.attrs.integer("width");
-      for (Id other : nest.matmuls) vectors += at(other).attrs.integer("streams") * at(other).attrs.integer("width");
-      if (first.in[0] == r.in[0] && first.attrs.flag("transpose_a") == r.attrs.flag("transpose_a") &&
-          first.attrs.integer("width") == r.attrs.integer("width") && vectors <= 8) {
-        nest.matmuls.push_back(id);
-        plan_.nest_of[id] = n;
-        return;
-      }
-    }
+    const Panels panels(r.attrs);
+    const Shape space{r.type.shape[0], Extent(panels.columns)};
+    if (continues_product(id, panels)) return;
     plan_.nest_of[id] = new_nest(NestKind::matmul, id, space);
-    plan_.nests.back().matmuls = {id};
+    plan_.nests.back().terms = {id};
+  }
+
+  // A product that starts at another, which nobody else reads, goes on in its registers.
+  bool continues_product(Id id, const Panels& panels) {
+    const Record& r = at(id);
+    if (r.in.size() != 3) return false;
+    const Id before = r.in[2];
+    const Record& first = at(before);
+    if (first.op != &packed_matmul_op || uses_[before] != 1 || must_store_[before]) return false;
+    const Panels other(first.attrs);
+    if (other.streams != panels.streams || other.width != panels.width || other.columns != panels.columns) return false;
+    std::vector<Dependency> found;
+    dependencies(r.in[0], false, found);
+    dependencies(r.in[1], false, found);
+    const int nest = plan_.nest_of[before];
+    if (earliest(found) > nest) return false;
+    plan_.nests[std::size_t(nest)].terms.push_back(id);
+    plan_.nest_of[id] = nest;
+    return true;
+  }
+
+  // A packed operand is written by the nests that compute what it is made of, where they are elementwise; else by a copy.
+  void place_pack(Id id) {
+    const Record& r = at(id);
+    const Panels panels(r.attrs);
+    std::vector<Id> streams;
+    if (!r.attrs.flag("transpose") && at(r.in[0]).type.rank() == 2)
+      for (Id operand : r.in) {
+        const bool joined = at(operand).op == &concat_op && at(operand).attrs.integer("axis") == 1;
+        const std::vector<Id> parts = joined ? at(operand).in : std::vector<Id>{operand};
+        streams.insert(streams.end(), parts.begin(), parts.end());
+      }
+    auto fits = [&](Id part) {
+      const int nest = plan_.nest_of[part];
+      return nest >= 0 && is_elementwise(part) && at(part).type.shape[1] == Extent(panels.columns) &&
+             accepts(plan_.nests[std::size_t(nest)], at(part).type.shape);
+    };
+    must_store_[id] = true;
+    if (std::int64_t(streams.size()) != panels.streams || !std::all_of(streams.begin(), streams.end(), fits)) {
+      plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
+      return;
+    }
+    for (std::size_t s = 0; s < streams.size(); ++s) {
+      const int nest = plan_.nest_of[streams[s]];
+      Write write{streams[s], id};
+      write.stream = int(s);
+      plan_.nests[std::size_t(nest)].writes.push_back(write);
+      plan_.nest_of[id] = std::max(plan_.nest_of[id], nest);
+    }
+    packed_by_parts_.push_back(id);
   }
 
   // Every part is written to its place by the nest that computes it, or by a copy.
@@ -300,16 +371,25 @@ class Planner {
     int nest = plan_.nest_of[id];
     if (nest >= 0 && is_elementwise(id) && accepts(plan_.nests[std::size_t(nest)], at(id).type.shape)) return nest;
     nest = at(id).op == &input_op || is_source(id) ? -1 : find_nest(id, at(id).type.shape);
-    if (nest >= 0 && (is_elementwise(id) || is_view(id)) && plan_.nests[std::size_t(nest)].kind == NestKind::map) return nest;
+    if (nest >= 0 && (is_elementwise(id) || is_view(id)) && plan_.nests[std::size_t(nest)].kind == NestKind::map)
+      return nest;
     return new_nest(NestKind::map, id, at(id).type.shape);
   }
 
   void place_outputs() {
+    const std::size_t states = plan_.states.size();
     for (std::size_t i = 0; i < t_.outputs.size(); ++i) {
       const Id id = t_.outputs[i];
       const Record& r = at(id);
+      if (i < states) {
+        const auto y = std::find(t_.outputs.begin() + std::ptrdiff_t(states), t_.outputs.end(), id);
+        if (y != t_.outputs.end() && r.op != &input_op) {
+          plan_.states[i].y = int(y - t_.outputs.begin());
+          continue;
+        }
+      }
       // The first output of a computed value is the value's own memory; further ones are copies.
-      const bool computed = plan_.nest_of[id] >= 0 && !(r.op == &reshape_op && !is_view(id)) && r.op->kind != Kind::loop;
+      const bool computed = plan_.nest_of[id] >= 0 && !is_part(id) && r.op->kind != Kind::loop;
       const bool state = r.op == &pick_op && at(r.in[0]).op->kind == Kind::loop &&
                          r.attrs.integer("index") < at(r.in[0]).attrs.integer("states");
       if (computed && !state && plan_.slot_of[id] < 0) {
@@ -318,7 +398,8 @@ class Planner {
         continue;
       }
       int nest = -1;
-      if (computed && is_elementwise(id) && accepts(plan_.nests[std::size_t(plan_.nest_of[id])], r.type.shape)) nest = plan_.nest_of[id];
+      if (computed && is_elementwise(id) && accepts(plan_.nests[std::size_t(plan_.nest_of[id])], r.type.shape))
+        nest = plan_.nest_of[id];
       if (nest < 0) {
         nest = new_nest(NestKind::map, id, r.type.shape);
         if (computed || !is_view(id)) {
@@ -327,6 +408,17 @@ class Planner {
       }
       plan_.nests[std::size_t(nest)].writes.push_back({id, id, int(i), 0, 0});
     }
+  }
+
+  bool is_packed_by_parts(Id id) const {
+    return std::find(packed_by_parts_.begin(), packed_by_parts_.end(), id) != packed_by_parts_.end();
+  }
+
+  // What a record reads without going through memory: the product it starts at, the parts of a packed operand.
+  bool is_in_registers(Id id, Id operand) const {
+    if (is_packed_by_parts(id)) return true;
+    const Record& r = at(id);
+    return r.op == &packed_matmul_op && plan_.nest_of[operand] == plan_.nest_of[id] && operand == r.in.back();
   }
 
   // A value has memory when another nest reads it.
@@ -343,7 +435,7 @@ class Planner {
       const Record& r = at(id);
       const int nest = plan_.nest_of[id];
       if (nest < 0 || r.op == &pick_op) continue;
-      if (r.op == &reshape_op && !is_view(id)) continue;
+      if (is_part(id)) continue;
       for (Id operand : r.in) {
         if (folded_[operand]) {
           std::vector<Dependency> found;
@@ -354,7 +446,7 @@ class Planner {
         } else {
           std::vector<Dependency> found;
           dependencies(operand, false, found);
-          if (r.op != &concat_op)
+          if (r.op != &concat_op && !is_in_registers(id, operand) && !(is_stream(id) && plan_.nest_of[id] == nest))
             for (const Dependency& d : found) must_store_[d.id] = true;
         }
       }
@@ -369,31 +461,74 @@ class Planner {
       }
     for (Id id = 0; id < t_.size(); ++id) {
       const Record& r = at(id);
-      if (r.op == &reshape_op && !is_view(id)) {
+      if (is_part(id)) {
         plan_.stored[id] = true;
         plan_.alias_of[id] = plan_.alias_of[r.in[0]];
+        if (r.op == &slice_op) {
+          Extent row = 1;
+          for (std::size_t axis = 1; axis < r.type.shape.size(); ++axis) row = row * r.type.shape[axis];
+          plan_.alias_of[id].offset = plan_.alias_of[id].offset + r.attrs.extent("start") * row;
+        }
         continue;
       }
       if (plan_.nest_of[id] < 0 || r.type.dtype == Dtype::tuple) continue;
       const bool of_loop = r.op == &pick_op && !is_view(id);
       plan_.stored[id] = must_store_[id] || of_loop;
-      if (plan_.stored[id] && r.op != &concat_op && r.op->kind != Kind::loop && !of_loop) {
+      if (plan_.stored[id] && r.op != &concat_op && r.op->kind != Kind::loop && !of_loop && !is_packed_by_parts(id)) {
         Nest& nest = plan_.nests[std::size_t(plan_.nest_of[id])];
         nest.writes.insert(nest.writes.begin(), Write{id, id, -1, 0, 0});
       }
     }
   }
 
-  // A state that only its own successor reads, at the place where it is written, needs no second buffer.
-  void mark_in_place() {
-    plan_.in_place.assign(t_.inputs.size(), false);
-    for (std::size_t i = 0; i < t_.inputs.size() && i < t_.outputs.size(); ++i) plan_.in_place[i] = false;
+  // Whether state i may be overwritten: what reads it comes before what writes it, or reads the very place it writes.
+  bool may_stay(std::size_t i) const {
+    const Id state = t_.inputs[constants_ + i], next = t_.outputs[i];
+    const int writer = plan_.nest_of[next];
+    if (writer < 0 || plan_.slot_of[next] != int(i)) return false;
+    const Nest& nest = plan_.nests[std::size_t(writer)];
+    const bool of_product = nest.kind == NestKind::matmul && nest.terms.back() == next;
+    if (!of_product && !(is_elementwise(next) && (nest.kind == NestKind::map || nest.kind == NestKind::matmul)))
+      return false;
+    for (Id id = 0; id < t_.size(); ++id) {
+      const Record& r = at(id);
+      // A loop reads its operands under other names.
+      for (std::size_t k = 0; k < r.in.size(); ++k) {
+        if (!shows(r.in[k], state)) continue;
+        const int reader = plan_.nest_of[id];
+        if (reader < 0 && r.op->kind == Kind::view) continue;  // looked at where it is read
+        if (reader < 0 || reader > writer) return false;
+        if (reader < writer) continue;
+        const bool own_place =
+            r.in[k] == state && (is_elementwise(id) || (of_product && id == nest.terms[0] && k >= 2));
+        if (!own_place) return false;
+      }
+    }
+    for (const Nest& other : plan_.nests)
+      for (const Write& write : other.writes)
+        if (shows(write.value, state)) return false;
+    return true;
+  }
+
+  // Whether `id` is `source`, or looks at it through views.
+  bool shows(Id id, Id source) const {
+    std::vector<Id> work{id};
+    while (!work.empty()) {
+      const Id x = work.back();
+      work.pop_back();
+      if (x == source) return true;
+      if (at(x).op->kind == Kind::view || at(x).op == &pick_op)
+        work.insert(work.end(), at(x).in.begin(), at(x).in.end());
+    }
+    return false;
   }
 };
 
 }  // namespace
 
-PlanPtr make_plan(const TapePtr& tape) { return Planner(tape).make(); }
+PlanPtr make_plan(const TapePtr& tape, std::size_t constants, std::size_t states) {
+  return Planner(tape, constants, states).make();
+}
 
 std::string to_string(const Plan& plan) {
   static constexpr std::string_view kNames[] = {"map", "matmul", "reduce", "argmax", "scatter", "loop"};
@@ -402,7 +537,9 @@ std::string to_string(const Plan& plan) {
     const Nest& nest = plan.nests[n];
     text += fmt::format("nest {}: {} {} for %{}\n", n, kNames[int(nest.kind)], to_string(nest.space), nest.root);
     if (nest.kind == NestKind::loop) text += "  {\n" + to_string(*plan.bodies[nest.root]) + "  }\n";
-    for (const Write& w : nest.writes) text += fmt::format("  writes %{} to %{} slot {} axis {} + {}\n", w.value, w.target, w.slot, w.axis, w.offset.value());
+    for (const Write& w : nest.writes)
+      text += fmt::format("  writes %{} to %{} slot {} axis {} + {}\n", w.value, w.target, w.slot, w.axis,
+                          w.offset.value());
   }
   return text;
 }

@@ -12,21 +12,34 @@ namespace tapeloop {
 
 enum class NestKind : std::uint8_t { map, matmul, reduce, argmax, scatter, loop };
 
-// One value written by a nest: into its own buffer, or into a place in the buffer of a concat or of a result slot.
+// One value written by a nest: into its own buffer, or into a place in the buffer of a concat, of a packed operand or of a
+// result slot.
 struct Write {
   Id value;
   Id target;            // the record whose buffer is written
   int slot = -1;        // or: output number `slot` of the tape
   int axis = 0;         // of the target, at which the value begins at `offset`
   Extent offset = 0;
+  int stream = -1;      // of the panels of a packed target
 };
 
 struct Nest {
   NestKind kind = NestKind::map;
   Shape space;               // of a map: the loops; of a matmul: [rows, columns of one stream]
   Id root = 0;               // the first record it was made for
-  std::vector<Id> matmuls;   // of a matmul nest: products that share their left operand
+  std::vector<Id> terms;     // of a matmul nest: products of which each starts at the one before
   std::vector<Write> writes;
+};
+
+struct Alias {
+  Id owner;
+  Extent offset = 0;  // in elements
+};
+
+// A state of a loop has two places, of which a step reads one and writes the other, unless it can do with less.
+struct StatePlace {
+  bool in_place = false;  // it is overwritten where it is read
+  int y = -1;             // the output over time that keeps the state after every step anyway
 };
 
 struct Plan;
@@ -37,13 +50,15 @@ struct Plan {
   std::vector<Nest> nests;
   std::vector<int> nest_of;        // for each record: the nest that computes it, -1 for none
   std::vector<bool> stored;        // has memory of its own (inputs too)
-  std::vector<Id> alias_of;        // a reshape of a stored value shares its memory; itself otherwise
+  std::vector<Alias> alias_of;     // whose memory a record is in: its own, or a part of another's (reshape, slice)
   std::vector<int> slot_of;        // the output whose memory the record is computed in, -1 for none
   std::vector<PlanPtr> bodies;     // for each record: the plan of a loop's body
-  std::vector<bool> in_place;      // of a body: state i may be overwritten while it is read
+  std::vector<StatePlace> states;  // of a body: where each state lies
 };
 
-PlanPtr make_plan(const TapePtr& tape);
+// The plan of a tape; `states` says how many of its outputs are the state of a loop whose body it is, whose inputs begin
+// with `constants`.
+PlanPtr make_plan(const TapePtr& tape, std::size_t constants = 0, std::size_t states = 0);
 
 std::string to_string(const Plan& plan);
 

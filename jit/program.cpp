@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "ad/denormals.h"
-#include "jit/lower.h"
+#include "jit/pack.h"
 #include "jit/team.h"
 #include "ops/matmul.h"
 #include "ops/scan.h"
@@ -118,8 +118,11 @@ void CompiledProgram::collect_work(const Plan& plan, const std::vector<Extent>& 
     if (nest.kind == NestKind::matmul) {
       const Type& a = (*plan.tape)[r.in[0]].type;
       factors.push_back(a.shape[a.shape.size() - (r.attrs.flag("transpose_a") ? 2 : 1)]);
-      weight = 2.0 * double(nest.matmuls.size());
-      if (r.op == &packed_matmul_op) weight *= r.attrs.integer("streams");
+      weight = 2.0 * double(nest.terms.size());
+      if (r.op == &packed_matmul_op) {
+        weight *= double(Panels(r.attrs).streams);
+        if (r.attrs.flag("steps")) factors.push_back(a.shape[0]);
+      }
     }
     work_.push_back({std::move(factors), weight});
   }

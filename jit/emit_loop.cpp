@@ -1,0 +1,178 @@
+// Loops over time: every thread runs the whole loop and takes its share of each nest of the body.
+#include <llvm/IR/IRBuilder.h>
+
+#include "jit/emit.h"
+#include "jit/loop.h"
+
+namespace tapeloop {
+
+using llvm::Value;
+
+// A loop while it is emitted.
+struct Emitter::LoopFrame {
+  Loop loop;
+  const Record& record;
+  Frame inner;
+  std::vector<llvm::AllocaInst*> current, next;  // of each state: where the step reads it, and writes it
+  std::vector<Value*> operand, result;           // where xs and ys begin
+};
+
+Value* Emitter::bytes_of(const Type& type) {
+  return b_.CreateMul(extent(extent_product(type.shape)), number(size_of(type.dtype)));
+}
+
+// Each thread its share; the caller sees to it that they meet before anyone reads.
+void Emitter::copy(Value* from, Value* to, const Type& type) {
+  auto [begin, end] = share(extent(extent_product(type.shape)), 16);
+  width_ = 16;
+  vector_loop(begin, end, [&](Value* k, Value* mask) {
+    const Index at{k, 1, nullptr};
+    store(to, type.dtype, at, load(from, type.dtype, at, mask), mask);
+  });
+}
+
+void Emitter::emit_loop(Id id, Frame& frame) {
+  const Record& r = frame[id];
+  const Plan& body = *frame.plan->bodies[id];
+  const Tape& tape = *body.tape;
+  LoopFrame f{Loop(r.attrs),
+              r,
+              {&body, std::vector<Value*>(tape.size()), std::vector<Value*>(tape.outputs.size()),
+               std::vector<std::vector<int>>(tape.size())},
+              {},
+              {},
+              {},
+              {}};
+  const Loop& loop = f.loop;
+  const int begin_time = now_;
+  std::vector<int> entries;  // of memory that lives as long as the loop
+  auto arena = [&](const Type& type) {
+    int index = 0;
+    Value* place = memory({MemoryEntry::Kind::arena, 0, type, {}, now_, now_}, &index);
+    entries.push_back(index);
+    return place;
+  };
+  for (Id in : r.in) f.operand.push_back(pointer_of(frame, in));
+
+  // Results over time are written where their reader expects them.
+  std::vector<Id> part(tape.outputs.size(), Id(-1));
+  for (Id p = 0; p < frame.plan->tape->size(); ++p)
+    if (frame[p].op == &pick_op && frame[p].in[0] == id) part[std::size_t(frame[p].attrs.integer("index"))] = p;
+  f.result.resize(tape.outputs.size());
+  std::vector<std::vector<int>> y_entries(tape.outputs.size());
+  for (std::size_t i = loop.states; i < f.result.size(); ++i) {
+    if (part[i] != Id(-1)) {
+      f.result[i] = pointer_of(frame, part[i]);
+      y_entries[i] = frame.entries[frame.plan->alias_of[part[i]].owner];
+    } else {
+      f.result[i] = arena(loop.result(i));
+      y_entries[i] = {entries.back()};
+    }
+  }
+  // A history begins with the initial state, so that the steps' own places come after it, unless time runs backwards.
+  std::vector<Value*> initial(loop.states);
+  for (std::size_t i = loop.states; i < f.result.size(); ++i) {
+    const int state = loop.history[i - loop.states];
+    if (state < 0) continue;
+    const Type& type = tape.input_type(loop.constants + std::size_t(state));
+    Value* step = bytes_of(type);
+    Value* first =
+        loop.reverse ? b_.CreateGEP(b_.getInt8Ty(), f.result[i], b_.CreateMul(step, extent(loop.length))) : f.result[i];
+    copy(f.operand[loop.constants + std::size_t(state)], first, type);
+    if (!loop.reverse) f.result[i] = b_.CreateGEP(b_.getInt8Ty(), f.result[i], step);
+    initial[std::size_t(state)] = first;
+  }
+  std::vector<std::vector<int>> state_entries(loop.states);
+  for (std::size_t i = 0; i < loop.states; ++i) {
+    const Type& type = tape.input_type(loop.constants + i);
+    const StatePlace& place = body.states[i];
+    Value *first = initial[i], *second = nullptr;
+    if (!first) {
+      first = arena(type);
+      state_entries[i].push_back(entries.back());
+      copy(f.operand[loop.constants + i], first, type);
+    }
+    if (place.y >= 0) {
+      state_entries[i].insert(state_entries[i].end(), y_entries[std::size_t(place.y)].begin(),
+                              y_entries[std::size_t(place.y)].end());
+    } else if (place.in_place) {
+      second = first;
+    } else {
+      second = arena(type);
+      state_entries[i].push_back(entries.back());
+    }
+    f.current.push_back(variable(b_.getPtrTy()));
+    f.next.push_back(variable(b_.getPtrTy()));
+    b_.CreateStore(first, f.current[i]);
+    b_.CreateStore(second ? second : first, f.next[i]);
+  }
+  emit_barrier();
+
+  const std::size_t first_entry = layout_.memory.size();
+  emit_turns(f, frame);
+  // What the body uses lives as long as the loop, and what it reads of its surroundings too.
+  ++now_;
+  for (std::size_t e = first_entry; e < layout_.memory.size(); ++e) {
+    layout_.memory[e].first = begin_time;
+    layout_.memory[e].last = now_;
+  }
+  for (int e : entries) layout_.memory[std::size_t(e)].last = now_;
+  for (Id in : r.in) touch(frame, in);
+  for (Id p : part)
+    if (p != Id(-1)) touch(frame, p);
+  for (std::size_t i = 0; i < loop.states; ++i) {
+    if (part[i] == Id(-1)) continue;
+    frame.pointer[part[i]] = b_.CreateLoad(b_.getPtrTy(), f.current[i]);
+    // Which of its places it is in is known only when the loop ends.
+    frame.entries[part[i]] = state_entries[i];
+  }
+}
+
+// The turns of the loop, of one step each or of a block of them.
+void Emitter::emit_turns(LoopFrame& f, Frame&) {
+  const Loop& loop = f.loop;
+  const Tape& tape = *loop.body;
+  const Plan& body = *f.inner.plan;
+  Value* length = extent(loop.length);
+  const bool blocked = loop.is_blocked();
+  Value* stride = blocked ? extent(loop.most) : number(1);
+  if (blocked) layout_.blocks.emplace_back(loop.block.resolved(), loop.most);
+  this->loop(number(0), length, stride, [&](Value* begin) {
+    Value* steps = stride;
+    if (blocked) {
+      Value* left = b_.CreateSub(length, begin);
+      steps = b_.CreateSelect(b_.CreateICmpSLT(left, stride), left, stride);
+      bound_.emplace_back(loop.block.symbol(), steps);
+    }
+    Value* t = loop.reverse ? b_.CreateSub(b_.CreateSub(length, begin), steps) : begin;
+    // The memory of one step's part begins at t steps.
+    auto at_step = [&](Value* base, Type type) {
+      if (blocked) type.shape.erase(type.shape.begin());
+      return b_.CreateGEP(b_.getInt8Ty(), base, b_.CreateMul(t, bytes_of(type)));
+    };
+    for (std::size_t i = 0; i < tape.inputs.size(); ++i) {
+      Value*& pointer = f.inner.pointer[tape.inputs[i]];
+      if (i < loop.constants)
+        pointer = f.operand[i];
+      else if (i < loop.first_x())
+        pointer = b_.CreateLoad(b_.getPtrTy(), f.current[i - loop.constants]);
+      else
+        pointer = at_step(f.operand[i], tape.input_type(i));
+    }
+    for (std::size_t i = loop.states; i < tape.outputs.size(); ++i)
+      f.inner.slot[i] = at_step(f.result[i], tape.output_type(i));
+    for (std::size_t i = 0; i < loop.states; ++i)
+      f.inner.slot[i] =
+          body.states[i].y >= 0 ? f.inner.slot[std::size_t(body.states[i].y)] : b_.CreateLoad(b_.getPtrTy(), f.next[i]);
+    emit_nests(f.inner);
+    for (std::size_t i = 0; i < loop.states; ++i) {
+      if (body.states[i].in_place) continue;
+      Value* read = f.inner.pointer[tape.inputs[loop.constants + i]];
+      b_.CreateStore(f.inner.slot[i], f.current[i]);
+      if (body.states[i].y < 0) b_.CreateStore(read, f.next[i]);
+    }
+    if (blocked) bound_.pop_back();
+  });
+}
+
+}  // namespace tapeloop
