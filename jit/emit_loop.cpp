@@ -10,7 +10,7 @@ using llvm::Value;
 
 // A loop while it is emitted.
 struct Emitter::LoopFrame {
-  Loop loop;
+  LoweredLoop loop;
   const Record& record;
   Frame inner;
   std::vector<llvm::AllocaInst*> current, next;  // of each state: where the step reads it, and writes it
@@ -35,7 +35,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   const Record& r = frame[id];
   const Plan& body = *frame.plan->bodies[id];
   const Tape& tape = *body.tape;
-  LoopFrame f{Loop(r.attrs),
+  LoopFrame f{LoweredLoop(r.attrs),
               r,
               {&body, std::vector<Value*>(tape.size()), std::vector<Value*>(tape.outputs.size()),
                std::vector<std::vector<int>>(tape.size())},
@@ -43,7 +43,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
               {},
               {},
               {}};
-  const Loop& loop = f.loop;
+  const LoweredLoop& loop = f.loop;
   const int begin_time = now_;
   std::vector<int> entries;  // of memory that lives as long as the loop
   auto arena = [&](const Type& type) {
@@ -130,7 +130,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
 
 // The turns of the loop, of one step each or of a block of them.
 void Emitter::emit_turns(LoopFrame& f, Frame&) {
-  const Loop& loop = f.loop;
+  const LoweredLoop& loop = f.loop;
   const Tape& tape = *loop.body;
   const Plan& body = *f.inner.plan;
   Value* length = extent(loop.length);

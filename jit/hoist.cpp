@@ -12,7 +12,7 @@ namespace {
 struct Invariants {
   std::vector<bool> invariant, handed;
 
-  explicit Invariants(const Loop& loop) : invariant(loop.body->size(), false), handed(loop.body->size(), false) {
+  explicit Invariants(const LoweredLoop& loop) : invariant(loop.body->size(), false), handed(loop.body->size(), false) {
     const Tape& body = *loop.body;
     std::vector<bool> dear(body.size(), false);
     for (std::size_t i = 0; i < loop.constants; ++i) invariant[body.inputs[i]] = true;
@@ -35,7 +35,7 @@ struct Invariants {
 };
 
 Tensor without_invariants(const Record& r, const Tensors& in, Recorder& outer) {
-  Loop loop(r.attrs);
+  LoweredLoop loop(r.attrs);
   loop.body = hoist_invariants(loop.body);
   const Tape& body = *loop.body;
   const Invariants found(loop);

@@ -10,7 +10,7 @@ namespace tapeloop {
 namespace {
 
 Type infer_loop(const Op&, std::span<const Type>, const Attrs& attrs, const Where&) {
-  const Loop loop(attrs);
+  const LoweredLoop loop(attrs);
   std::vector<Type> parts;
   for (std::size_t i = 0; i < loop.body->outputs.size(); ++i) parts.push_back(loop.result(i));
   return tuple_type(std::move(parts));
@@ -23,7 +23,7 @@ struct Lowered {
 };
 
 Lowered lower(const Record& r, const Tensors& in) {
-  Loop loop(r.attrs);
+  LoweredLoop loop(r.attrs);
   loop.body = lower_scans(loop.body);
   const Tape& body = *loop.body;
   const std::size_t states = loop.states;
@@ -71,7 +71,7 @@ Lowered lower(const Record& r, const Tensors& in) {
 
 constinit const Op loop_op = {.name = "loop", .kind = Kind::loop, .infer = infer_loop};
 
-Loop::Loop(const Attrs& a)
+LoweredLoop::LoweredLoop(const Attrs& a)
     : body(a.get<TapePtr>("body")),
       constants(std::size_t(a.integer("constants"))),
       states(std::size_t(a.integer("states"))),
@@ -88,7 +88,7 @@ Loop::Loop(const Attrs& a)
   }
 }
 
-Attrs Loop::attrs() const {
+Attrs LoweredLoop::attrs() const {
   Attrs a{{"body", body},
           {"constants", std::int64_t(constants)},
           {"states", std::int64_t(states)},
@@ -100,7 +100,7 @@ Attrs Loop::attrs() const {
   return a;
 }
 
-Type Loop::result(std::size_t output) const {
+Type LoweredLoop::result(std::size_t output) const {
   Type type = body->output_type(output);
   if (output < states) return type;
   const Extent steps = history[output - states] >= 0 ? length + 1 : length;

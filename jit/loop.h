@@ -15,7 +15,7 @@ namespace tapeloop {
 //
 // A y that is the state after each step can be kept with its *history*: the initial state stands in front of it (behind
 // it, when the loop runs in reverse), so that the state before each step and after each step are two views of one tensor.
-struct Loop {
+struct LoweredLoop {
   TapePtr body;
   std::size_t constants = 0, states = 0;
   Extent length;
@@ -23,7 +23,7 @@ struct Loop {
   std::vector<int> history;  // for each y: the state whose history it is, -1 for none
   Extent block, most = 0;    // the symbol of the block and the greatest value it takes; 0: single steps
 
-  explicit Loop(const Attrs& attrs);
+  explicit LoweredLoop(const Attrs& attrs);
   Attrs attrs() const;
 
   std::size_t first_x() const { return constants + states; }

@@ -276,7 +276,7 @@ class Planner {
         must_store_[id] = true;
         break;
       case Kind::loop:
-        plan_.bodies[id] = make_plan(Loop(r.attrs).body, Loop(r.attrs).constants, Loop(r.attrs).states);
+        plan_.bodies[id] = make_plan(LoweredLoop(r.attrs).body, LoweredLoop(r.attrs).constants, LoweredLoop(r.attrs).states);
         plan_.nest_of[id] = new_nest(NestKind::loop, id, {});
         break;
       default:
