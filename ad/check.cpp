@@ -65,10 +65,13 @@ Tensor in_f64(const Tensor& x, const Where& where) {
   return Tensor::of(std::vector<double>(values.begin(), values.end()), x.shape(), where);
 }
 
-void check_tape(const TapePtr& tape, const Tensors& inputs, const std::vector<std::string>& names, const CheckOptions& options) {
+void check_tape(const TapePtr& tape, const Tensors& inputs, const std::vector<std::string>& names,
+                const CheckOptions& given) {
+  CheckOptions options = given;
+  if (options.where.line() == 0 && !tape->outputs.empty()) options.where = (*tape)[tape->outputs[0]].where;
   std::vector<bool> wanted;
   for (const Tensor& input : inputs) wanted.push_back(is_float(input.dtype()));
-  const Tensors results = value_and_gradients(tape, inputs, wanted, names);
+  const Tensors results = value_and_gradients(tape, inputs, wanted, names, options.where);
   const double loss = results[0].item<double>();
   if (!std::isfinite(loss)) throw Error(fmt::format("check_gradients: the loss is {}", loss), options.where);
   const Comparison compare{options, 1e-4 * std::max(1.0, std::abs(loss))};

@@ -12,7 +12,7 @@ struct CheckOptions {
   double step = 1e-3;          // of the differences, relative to max(1, |x|)
   int elements = 64;           // how many elements of each tensor are moved; which ones, the seed says
   std::uint64_t seed = 1;
-  Where where = Where::current();
+  Where where = Where::current();  // named in errors; without options it is where the loss is computed
 };
 
 namespace detail {
@@ -50,7 +50,7 @@ void check_gradients(const CheckOptions& options, F f, const Args&... args) {
 template <class F, class... Args>
   requires(!std::is_same_v<F, CheckOptions>)
 void check_gradients(F f, const Args&... args) {
-  check_gradients(CheckOptions{}, std::move(f), args...);
+  check_gradients(CheckOptions{.where = Where()}, std::move(f), args...);
 }
 
 }  // namespace tapeloop

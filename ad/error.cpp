@@ -7,7 +7,7 @@ namespace {
 
 std::string compose(const std::string& what, const Where* where, std::string_view hint) {
   std::string text = what;
-  if (where) text += fmt::format("\n  at {}", describe(*where));
+  if (where && where->line() != 0) text += fmt::format("\n  at {}", describe(*where));
   if (!hint.empty()) text += fmt::format("\n  hint: {}", hint);
   return text;
 }
@@ -22,6 +22,8 @@ Error::Error(const std::string& what, const Where& where, std::string_view hint)
 Error::Error(const std::string& what, std::string_view hint) : std::runtime_error(compose(what, nullptr, hint)) {}
 
 Error Error::called_from(std::string_view name, const Where& where) const {
+  // A loop of ours that blames its caller has named the line already.
+  if (std::string_view(what()).find(describe(where)) != std::string_view::npos) return *this;
   return Error(Verbatim{}, fmt::format("{}\n  called from {} at {}", what(), name, describe(where)));
 }
 

@@ -10,9 +10,21 @@ Tensors evaluate(const Tape& tape, const Tensors& inputs) {
   return run(tape, inputs);
 }
 
+void check_partner(std::string_view op, std::string_view what, const std::string& name, const Type& type,
+                   const Tensor& given, const Where& where) {
+  const std::string of = name.empty() ? "" : " of " + name;
+  if (given.is_empty())
+    throw Error(fmt::format("{}: the {}{} is empty", op, what, of), where, "zeros_like(t) is one that changes nothing");
+  if (given.dtype() != type.dtype || !agree(given.shape(), type.shape))
+    throw Error(
+        fmt::format("{}: the {}{} is {}, the tensor is {}", op, what, of, to_string(given.type()), to_string(type)),
+        where, fmt::format("a {} has the shape and dtype of its tensor", what));
+}
+
 Tensors value_and_gradients(const TapePtr& tape, const Tensors& inputs, const std::vector<bool>& wanted,
-                            const std::vector<std::string>& names) {
-  if (tape->outputs.empty()) throw Error("grad: the function returns no tensor", "return the loss as a scalar tensor");
+                            const std::vector<std::string>& names, const Where& where) {
+  if (tape->outputs.empty())
+    throw Error("grad: the function returns no tensor", where, "return the loss as a scalar tensor");
   const Record& loss = (*tape)[tape->outputs[0]];
   if (!is_float(loss.type.dtype) || count_of(loss.type.shape) != 1)
     throw Error(fmt::format("grad: the loss is {}, not one floating-point number", to_string(loss.type)), loss.where,

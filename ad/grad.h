@@ -13,9 +13,30 @@ namespace tapeloop {
 namespace detail {
 
 // The gradient of output 0 of `tape` with respect to the wanted inputs: its outputs, then the gradients.
-// Throws Error when output 0 is not one floating-point number, or a wanted input is not floating-point (`names` are its).
+// Throws Error when output 0 is not one floating-point number, or a wanted input is not floating-point (`names` are its);
+// `where` is the line that asks for a gradient.
 Tensors value_and_gradients(const TapePtr& tape, const Tensors& inputs, const std::vector<bool>& wanted,
-                            const std::vector<std::string>& names);
+                            const std::vector<std::string>& names, const Where& where = Where::current());
+
+// Throws Error when `given`, the tangent or cotangent (`what`) of the tensor `name`, is not one of type `type`.
+void check_partner(std::string_view op, std::string_view what, const std::string& name, const Type& type,
+                   const Tensor& given, const Where& where);
+
+// The tangents or cotangents of the floating-point tensors of `like`, in order; those of others are ignored.
+template <class Tree>
+Tensors partners(std::string_view op, std::string_view what, const Tree& like, const Tree& given, const Where& where) {
+  Tensors all, result;
+  for_each_tensor(given, [&](const Tensor& t) { all.push_back(t); });
+  std::size_t next = 0;
+  for_each_named_tensor(like, [&](const std::string& name, const Tensor& t) {
+    const Tensor partner = next < all.size() ? all[next] : Tensor();
+    ++next;
+    if (t.is_empty() || !is_float(t.dtype())) return;
+    check_partner(op, what, name, t.type(), partner, where);
+    result.push_back(partner);
+  });
+  return result;
+}
 
 // Runs a tape whose arguments are all concrete, records it otherwise.
 Tensors evaluate(const Tape& tape, const Tensors& inputs);
@@ -45,18 +66,18 @@ Tensors gather_leaves(std::vector<bool>& wanted, std::vector<std::string>& names
 }
 
 template <std::size_t... Index, class F, class... Args>
-auto value_and_grad_of(F& f, const Args&... args) {
+auto value_and_grad_of(F& f, const Where& where, const Args&... args) {
   static_assert(((Index < sizeof...(Args)) && ...), "grad<I>: there is no argument number I");
   std::vector<bool> wanted;
   std::vector<std::string> names;
   Tensors inputs = gather_leaves<Index...>(wanted, names, args...);
-  auto traced = trace(f, Recorder::Captures::recorded, args...);
+  auto traced = trace(f, {Recorder::Captures::recorded, where}, args...);
   for (const Tensor& captured : traced.captured) {
     inputs.push_back(captured);
     wanted.push_back(false);
     names.push_back("a captured value");
   }
-  const Tensors results = value_and_gradients(traced.tape, inputs, wanted, names);
+  const Tensors results = value_and_gradients(traced.tape, inputs, wanted, names, where);
   std::size_t next = 0;
   auto value = with_leaves(std::move(traced.result), results, next);
   auto arguments = std::tie(args...);
@@ -86,13 +107,13 @@ auto flatten_result(Value&& value, std::tuple<Grad...>&& grads) {
 // those with respect to the arguments numbered Index (default: the first), each a tree like its argument; with several
 // indices they come as a tuple.
 template <std::size_t... Index, class F>
-auto value_and_grad(F f) {
-  return [f = std::move(f)](const auto&... args) mutable {
+auto value_and_grad(F f, Where where = Where::current()) {
+  return [f = std::move(f), where](const auto&... args) mutable {
     auto [value, grads] = [&] {
       if constexpr (sizeof...(Index) == 0)
-        return detail::value_and_grad_of<0>(f, args...);
+        return detail::value_and_grad_of<0>(f, where, args...);
       else
-        return detail::value_and_grad_of<Index...>(f, args...);
+        return detail::value_and_grad_of<Index...>(f, where, args...);
     }();
     return detail::flatten_result(std::move(value), std::move(grads));
   };
@@ -100,13 +121,13 @@ auto value_and_grad(F f) {
 
 // The gradients alone.
 template <std::size_t... Index, class F>
-auto grad(F f) {
-  return [f = std::move(f)](const auto&... args) mutable {
+auto grad(F f, Where where = Where::current()) {
+  return [f = std::move(f), where](const auto&... args) mutable {
     auto grads = [&] {
       if constexpr (sizeof...(Index) == 0)
-        return detail::value_and_grad_of<0>(f, args...).second;
+        return detail::value_and_grad_of<0>(f, where, args...).second;
       else
-        return detail::value_and_grad_of<Index...>(f, args...).second;
+        return detail::value_and_grad_of<Index...>(f, where, args...).second;
     }();
     if constexpr (sizeof...(Index) <= 1)
       return std::get<0>(std::move(grads));
@@ -117,11 +138,13 @@ auto grad(F f) {
 
 // Forward mode: jvp(f)(args, tangents) with two tuples of trees gives (value, its change along the tangents).
 template <class F>
-auto jvp(F f) {
-  return [f = std::move(f)]<class... Args>(const std::tuple<Args...>& args, const std::tuple<Args...>& tangents) mutable {
-    auto traced = std::apply([&](const auto&... a) { return trace(f, Recorder::Captures::recorded, a...); }, args);
+auto jvp(F f, Where where = Where::current()) {
+  return [f = std::move(f), where]<class... Args>(const std::tuple<Args...>& args,
+                                                  const std::tuple<Args...>& tangents) mutable {
+    auto traced =
+        std::apply([&](const auto&... a) { return trace(f, {Recorder::Captures::recorded, where}, a...); }, args);
     Tensors inputs = leaves_of(args);
-    const Tensors dots = leaves_of(tangents);
+    const Tensors dots = detail::partners("jvp", "tangent", args, tangents, where);
     std::vector<bool> varying(inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) varying[i] = is_float(inputs[i].dtype());
     for (const Tensor& captured : traced.captured) {
@@ -129,8 +152,7 @@ auto jvp(F f) {
       varying.push_back(false);
     }
     const TapePtr pushed = jvp(traced.tape, varying);
-    for (std::size_t i = 0; i < dots.size(); ++i)
-      if (varying[i]) inputs.push_back(dots[i]);
+    inputs.insert(inputs.end(), dots.begin(), dots.end());
     const Tensors results = detail::evaluate(*pushed, inputs);
     std::size_t next = 0;
     auto value = with_leaves(traced.result, results, next);
@@ -145,9 +167,9 @@ auto jvp(F f) {
 // Reverse mode: vjp(f)(args…) gives (value, pullback), where pullback(cotangents), a tree like the value, gives a tuple of
 // trees like the arguments.
 template <class F>
-auto vjp(F f) {
-  return [f = std::move(f)]<class... Args>(const Args&... args) mutable {
-    auto traced = trace(f, Recorder::Captures::recorded, args...);
+auto vjp(F f, Where where = Where::current()) {
+  return [f = std::move(f), where]<class... Args>(const Args&... args) mutable {
+    auto traced = trace(f, {Recorder::Captures::recorded, where}, args...);
     std::tuple<Args...> arguments{args...};
     Tensors inputs = leaves_of(arguments);
     VjpRequest request;
@@ -161,9 +183,8 @@ auto vjp(F f) {
     auto value = with_leaves(traced.result, detail::evaluate(*traced.tape, inputs));
     auto pullback = [=, result = value](const decltype(value)& cotangents) {
       Tensors all = inputs;
-      const Tensors cts = leaves_of(cotangents);
-      for (std::size_t i = 0; i < cts.size(); ++i)
-        if (request.live[i]) all.push_back(cts[i]);
+      const Tensors cts = detail::partners("vjp", "cotangent", result, cotangents, where);
+      all.insert(all.end(), cts.begin(), cts.end());
       const Tensors results = detail::evaluate(*pulled, all);
       std::size_t next = leaves_of(result).size(), input = 0;
       auto gradients = arguments;
@@ -179,14 +200,16 @@ auto vjp(F f) {
 // The Hessian of the loss with respect to the first argument, times a tree v like it: the change of the gradient along v
 // (Pearlmutter 1994), forward over reverse mode. hvp(f)(v, x, args…); aux of f is ignored.
 template <class F>
-auto hvp(F f) {
-  return [f = std::move(f)]<class X, class... Rest>(const X& v, const X& x, const Rest&... rest) mutable {
+auto hvp(F f, Where where = Where::current()) {
+  return [f = std::move(f), where]<class X, class... Rest>(const X& v, const X& x, const Rest&... rest) mutable {
     // Only x moves; the other arguments are passed on as they are, so that they may be captured by nobody.
-    auto gradient = [f](const X& point, const Rest&... others) mutable { return grad(f)(point, others...); };
-    auto traced = trace(gradient, Recorder::Captures::recorded, x, rest...);
+    auto gradient = [f, where](const X& point, const Rest&... others) mutable {
+      return grad(f, where)(point, others...);
+    };
+    auto traced = trace(gradient, {Recorder::Captures::recorded, where}, x, rest...);
     std::tuple<X, Rest...> arguments{x, rest...};
     Tensors inputs = leaves_of(arguments);
-    const Tensors dots = leaves_of(v);
+    const Tensors dots = detail::partners("hvp", "direction", x, v, where);
     std::vector<bool> varying(inputs.size() + traced.captured.size(), false);
     for (std::size_t i = 0; i < dots.size(); ++i) varying[i] = true;
     inputs.insert(inputs.end(), traced.captured.begin(), traced.captured.end());

@@ -46,11 +46,11 @@ Type infer_same(const Op& op, std::span<const Type> in, const Attrs&, const Wher
 }
 
 Type infer_number(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) {
-  Type type = infer_same(op, in, attrs, where);
-  if (type.dtype == Dtype::boolean)
-    throw Error(fmt::format("{}: booleans have no arithmetic: {}", op.name, type_list(in)), where,
-                "cast(x, Dtype::f32) makes numbers of them; where(condition, a, b) chooses");
-  return type;
+  for (const Type& type : in)
+    if (type.dtype == Dtype::boolean)
+      throw Error(fmt::format("{}: booleans have no arithmetic: {}", op.name, type_list(in)), where,
+                  "cast(x, Dtype::f32) makes numbers of them; where(condition, a, b) chooses");
+  return infer_same(op, in, attrs, where);
 }
 
 Type infer_float(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) {
@@ -90,12 +90,16 @@ const LaneProgram& lane_program(const Op& op, std::span<const Type> in, const At
   return programs.emplace(std::move(key), std::move(program)).first->second;
 }
 
+void check_value(std::string_view op, const Tensor& x, const Where& where) {
+  if (x.is_empty())
+    throw Error(fmt::format("{}: an operand is empty", op), where, "a Tensor must be given a value before it is used");
+}
+
 Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& where) {
   std::shared_ptr<Recorder> recorder;
   bool all_generated = true;
   for (const Tensor& operand : operands) {
-    if (operand.is_empty())
-      throw Error(fmt::format("{}: an operand is empty", op.name), where, "a Tensor must be given a value before it is used");
+    check_value(op.name, operand, where);
     if (operand.is_recorded() && (!recorder || operand.recorder()->serial() > recorder->serial()))
       recorder = operand.recorder();
     all_generated = all_generated && operand.is_generated();
@@ -108,6 +112,7 @@ Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& w
     types.push_back(in.back().type());
   }
   Type type = op.infer(op, types, attrs, where);
+  check_size(op.name, type, where);
 
   if (recorder) {
     std::vector<Id> ids;
@@ -126,6 +131,7 @@ Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& w
 
 Tensor generate(const Op& op, Attrs attrs, const Where& where) {
   Type type = op.infer(op, {}, attrs, where);
+  check_size(op.name, type, where);
   return Tensor::generated(std::move(type), op, std::move(attrs), {});
 }
 

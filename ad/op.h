@@ -110,6 +110,9 @@ constexpr Op elementwise(const Elementwise& spec) {
 // The lane program of an elementwise op for these operand dtypes. Cached; thread-safe.
 const LaneProgram& lane_program(const Op& op, std::span<const Type> in, const Attrs& attrs);
 
+// Throws Error naming `op` when `x` is empty.
+void check_value(std::string_view op, const Tensor& x, const Where& where);
+
 // Records `op` on the tape of its operands, or runs it when none of them is recorded.
 // Throws Error when shapes or dtypes are wrong, when an operand is empty, when a concrete tensor of several elements meets
 // a recorded one without being an argument, and when a tensor has outlived the recording it belongs to.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 
 #include "ad/error.h"
@@ -25,6 +26,20 @@ int number(const char* name, int missing) {
   return int(result);
 }
 
+// Names each option as in the environment; a place without a line is not named.
+void check(const Options& o, const Where& where) {
+  if (!o.isa.empty() && o.isa != "avx512" && o.isa != "avx2" && o.isa != "sse2")
+    throw Error(fmt::format("TAPELOOP_ISA={}: unknown instruction set", o.isa), where, "use avx512, avx2 or sse2");
+  if (o.threads < 0)
+    throw Error(fmt::format("TAPELOOP_THREADS={}: a negative number of threads", o.threads), where,
+                "0 means as many as the machine gives");
+  if (o.debug < 0 || o.debug > 5)
+    throw Error(fmt::format("TAPELOOP_DEBUG={}: no such level", o.debug), where, "levels go from 0 to 5");
+  std::error_code unused;
+  if (!o.dump.empty() && !std::filesystem::is_directory(o.dump, unused))
+    throw Error(fmt::format("TAPELOOP_DUMP={}: no such folder", o.dump), where, "create it first");
+}
+
 Options from_environment() {
   Options o;
   o.debug = number("TAPELOOP_DEBUG", 0);
@@ -33,9 +48,8 @@ Options from_environment() {
   o.check = number("TAPELOOP_CHECK", 0) != 0;
   o.threads = number("TAPELOOP_THREADS", 0);
   o.isa = text("TAPELOOP_ISA");
-  if (!o.isa.empty() && o.isa != "avx512" && o.isa != "avx2" && o.isa != "sse2")
-    throw Error(fmt::format("TAPELOOP_ISA={}: unknown instruction set", o.isa), "use avx512, avx2 or sse2");
   o.denormals = number("TAPELOOP_DENORMALS", 0) != 0;
+  check(o, Where());
   return o;
 }
 
@@ -49,7 +63,10 @@ const Options& options() {
   return environment;
 }
 
-ScopedOptions::ScopedOptions(Options options) : mine_(std::move(options)), outer_(scoped) { scoped = &mine_; }
+ScopedOptions::ScopedOptions(Options options, Where where) : mine_(std::move(options)), outer_(scoped) {
+  check(mine_, where);
+  scoped = &mine_;
+}
 ScopedOptions::~ScopedOptions() { scoped = outer_; }
 
 }  // namespace tapeloop

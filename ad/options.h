@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "ad/error.h"
+
 namespace tapeloop {
 
 struct Options {
@@ -21,7 +23,8 @@ const Options& options();
 // Puts other options in force until the end of the scope, on this thread.
 class ScopedOptions {
  public:
-  explicit ScopedOptions(Options options);
+  // Throws Error when an option makes no sense.
+  explicit ScopedOptions(Options options, Where where = Where::current());
   ~ScopedOptions();
   ScopedOptions(const ScopedOptions&) = delete;
   ScopedOptions& operator=(const ScopedOptions&) = delete;

@@ -201,6 +201,25 @@ std::string to_string(const Type& type) {
   return text + ")";
 }
 
+void check_size(std::string_view op, const Type& type, const Where& where) {
+  if (type.parts) {
+    for (const Type& part : *type.parts) check_size(op, part, where);
+    return;
+  }
+  constexpr std::int64_t most = std::int64_t(1) << 46;  // elements; an address has 47 bits
+  std::int64_t count = 1;
+  bool nothing = false, overflows = false;
+  for (const Extent& extent : type.shape) {
+    const std::int64_t n = extent.value();
+    if (n < 0) throw Error(fmt::format("{}: negative size in {}", op, to_string(type.shape)), where);
+    nothing = nothing || n == 0;
+    overflows = overflows || (n > 0 && count > most / n);
+    if (n > 0 && !overflows) count *= n;
+  }
+  if (overflows && !nothing)
+    throw Error(fmt::format("{}: {} has more elements than any memory holds", op, to_string(type)), where);
+}
+
 int normal_axis(std::string_view op, int axis, int rank, const Where& where) {
   if (axis < -rank || axis >= rank)
     throw Error(fmt::format("{}: axis {} of a tensor with {} axes", op, axis, rank), where,

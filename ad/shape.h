@@ -112,6 +112,9 @@ struct Type {
 Type tuple_type(std::vector<Type> parts);
 std::string to_string(const Type& type);  // "f32[32, 128]"
 
+// Throws Error naming `op` when an extent is negative, or when the elements are more than any memory holds.
+void check_size(std::string_view op, const Type& type, const Where& where);
+
 // `axis` counted from the front; negative axes count from the back. Throws Error naming `op`.
 int normal_axis(std::string_view op, int axis, int rank, const Where& where);
 

@@ -45,7 +45,10 @@ Tensor pick(const Tensor& tuple, int index) {
 }
 
 Tensor constant(const Tensor& value, const Where& where) {
-  if (value.is_empty() || value.is_recorded()) throw Error("constant: needs a concrete tensor", where);
+  check_value("constant", value, where);
+  if (value.is_recorded())
+    throw Error(fmt::format("constant: a recorded tensor {} has no numbers yet", to_string(value.type())), where,
+                "it needs no constant(): use it as it is; stop_gradient(t) keeps gradients out");
   if (value.is_generated()) return value;
   return generate(constant_op, {{"value", value}}, where);
 }

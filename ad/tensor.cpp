@@ -91,12 +91,11 @@ Tensor::Tensor(Type type, std::shared_ptr<Buffer> buffer) {
 
 template <class T>
 Tensor Tensor::of(std::span<const T> values, Shape shape, Where where) {
-  for (const Extent& extent : shape)
-    if (extent.value() < 0) throw Error(fmt::format("Tensor::of: negative size in {}", to_string(shape)), where);
+  check_size("Tensor::of", {dtype_of<T>(), shape, nullptr}, where);
   if (count_of(shape) != std::int64_t(values.size()))
     throw Error(fmt::format("Tensor::of: {} values for shape {}, which holds {}", values.size(), to_string(shape),
                             count_of(shape)),
-                where);
+                where, "the product of the extents must be the number of values; {} is a scalar");
   auto buffer = Buffer::allocate(std::int64_t(values.size_bytes()));
   if (!values.empty()) std::memcpy(buffer->data(), values.data(), values.size_bytes());
   return Tensor(Type{dtype_of<T>(), std::move(shape), nullptr}, std::move(buffer));
@@ -151,13 +150,13 @@ bool Tensor::is_concrete() const { return node_ && !node_->recorder && !node_->g
 bool Tensor::is_recorded() const { return node_ && node_->recorder; }
 bool Tensor::is_generated() const { return node_ && node_->generator; }
 
-const Type& Tensor::type() const {
-  if (!node_) throw Error("an empty tensor has no type", "give it a value first; is_empty() tells");
+const Type& Tensor::type(Where where) const {
+  if (!node_) throw Error("type: the tensor is empty", where, "give it a value first; is_empty() tells");
   return node_->type;
 }
 
 Extent Tensor::size(int axis, Where where) const {
-  return shape()[std::size_t(normal_axis("size", axis, rank(), where))];
+  return shape(where)[std::size_t(normal_axis("size", axis, rank(), where))];
 }
 
 const std::shared_ptr<Recorder>& Tensor::recorder() const { return node_->recorder; }
@@ -219,7 +218,8 @@ template <class T>
 T Tensor::item(Where where) const {
   const std::byte* data = bytes(where);
   if (count() != 1)
-    throw Error(fmt::format("item: the tensor {} has {} elements, not one", to_string(type()), count()), where);
+    throw Error(fmt::format("item: the tensor {} has {} elements, not one", to_string(type()), count()), where,
+                "to_vector<T>() gives all of them");
   switch (dtype()) {
     case Dtype::f32: return T(*reinterpret_cast<const float*>(data));
     case Dtype::f64: return T(*reinterpret_cast<const double*>(data));

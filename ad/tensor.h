@@ -66,11 +66,12 @@ class Tensor {
   bool is_generated() const;
   explicit operator bool() const = delete;  // a comparison yields a tensor: use where(), item<bool>() or is_empty()
 
-  const Type& type() const;
-  Dtype dtype() const { return type().dtype; }
-  const Shape& shape() const { return type().shape; }
-  int rank() const { return type().rank(); }
-  std::int64_t count() const { return count_of(shape()); }
+  // All of these throw Error when the tensor is empty.
+  const Type& type(Where where = Where::current()) const;
+  Dtype dtype(Where where = Where::current()) const { return type(where).dtype; }
+  const Shape& shape(Where where = Where::current()) const { return type(where).shape; }
+  int rank(Where where = Where::current()) const { return type(where).rank(); }
+  std::int64_t count(Where where = Where::current()) const { return count_of(shape(where)); }
   // The extent of one axis; a negative axis counts from the back. `int(x.size(0))` gives a number, and makes the program
   // being recorded depend on it.
   Extent size(int axis, Where where = Where::current()) const;

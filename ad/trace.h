@@ -56,10 +56,18 @@ struct Traced {
   Result result;     // what the function returned; its leaves are the tape's outputs
 };
 
+// How a function is recorded, and whose call it is that records it: that is where a result that cannot be returned is blamed.
+struct Recording {
+  Recorder::Captures captures;
+  Where where;
+  // NOLINTNEXTLINE(google-explicit-constructor): notes the caller's line
+  Recording(Recorder::Captures c, Where w = Where::current()) : captures(c), where(w) {}
+};
+
 // Records `f(args…)`. `types` are those of the leaves of all arguments (a caller may give them symbolic extents).
 template <class F, class... Args>
-auto trace_typed(F&& f, Recorder::Captures captures, const std::vector<Type>& types, const Args&... args) {
-  auto recorder = Recorder::start(captures);
+auto trace_typed(F&& f, const Recording& how, const std::vector<Type>& types, const Args&... args) {
+  auto recorder = Recorder::start(how.captures);
   Tensors inputs;
   for (const Type& type : types) inputs.push_back(recorder->input(type));
   std::size_t next = 0;
@@ -67,19 +75,19 @@ auto trace_typed(F&& f, Recorder::Captures captures, const std::vector<Type>& ty
   std::tuple<Args...> recorded{with_leaves(args, inputs, next)...};
   auto result = std::apply([&](auto&... a) { return f(std::move(a)...); }, recorded);
   using Result = std::remove_cvref_t<decltype(result)>;
-  TapePtr tape = recorder->finish(leaves_of(result));
+  TapePtr tape = recorder->finish(leaves_of(result), how.where);
   return Traced<Result>{std::move(tape), recorder->captured(), std::move(result)};
 }
 
 template <class F, class... Args>
-auto trace(F&& f, Recorder::Captures captures, const Args&... args) {
+auto trace(F&& f, const Recording& how, const Args&... args) {
   std::vector<Type> types;
   (
       [&] {
         for (const Tensor& leaf : leaves_of(args)) types.push_back(leaf.type());
       }(),
       ...);
-  return trace_typed(std::forward<F>(f), captures, types, args...);
+  return trace_typed(std::forward<F>(f), how, types, args...);
 }
 
 }  // namespace tapeloop

@@ -53,7 +53,7 @@ std::string describe_types(const Tensors& leaves);
 template <class F>
 class Jit {
  public:
-  explicit Jit(F f) : f_(std::move(f)) {}
+  Jit(F f, const Where& where) : f_(std::move(f)), where_(where) {}
 
   template <class... Args>
   auto operator()(const Args&... args) {
@@ -73,7 +73,7 @@ class Jit {
 
     std::lock_guard lock(*mutex_);
     if (!options().jit) {
-      auto traced = trace(f_, Recorder::Captures::recorded, args...);
+      auto traced = trace(f_, {Recorder::Captures::recorded, where_}, args...);
       return with_leaves(std::move(traced.result), run(*traced.tape, leaves));
     }
     const std::vector<Type> types = types_of(leaves);
@@ -82,7 +82,7 @@ class Jit {
         if (options().check) check_unchanged(entry, leaves, args...);
         return with_leaves(std::any_cast<const Result&>(entry.result), (*entry.program)(leaves));
       }
-    auto traced = trace_typed(f_, Recorder::Captures::recorded, detail::symbolic_types(leaves), args...);
+    auto traced = trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(leaves), args...);
     auto program = Program::compile(traced.tape);
     Result result = with_leaves(std::move(traced.result), (*program)(leaves));
     // Kept for its structure: its tensors are replaced on every call. Generated ones hold no memory.
@@ -101,20 +101,21 @@ class Jit {
 
   template <class... Args>
   void check_unchanged(const Entry& entry, const Tensors& leaves, const Args&... args) {
-    auto traced = trace_typed(f_, Recorder::Captures::recorded, detail::symbolic_types(leaves), args...);
+    auto traced = trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(leaves), args...);
     if (!entry.program->is_of(traced.tape))
-      throw Error("jit: the function records something else than when it was compiled",
+      throw Error("jit: the function records something else than when it was compiled", where_,
                   "a captured variable has changed; pass what varies as an argument");
   }
 
   F f_;
+  Where where_;
   std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
   std::vector<Entry> entries_;
 };
 
 template <class F>
-Jit<F> jit(F f) {
-  return Jit<F>(std::move(f));
+Jit<F> jit(F f, Where where = Where::current()) {
+  return Jit<F>(std::move(f), where);
 }
 
 }  // namespace tapeloop

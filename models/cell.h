@@ -82,12 +82,15 @@ Tree zero_rows(const Tensor& real, const Tree& tree) {
 template <class Xs>
 Extent steps_of(const Xs& xs, const Where& caller) {
   const Tensors leaves = leaves_of(xs);
-  if (leaves.empty() || leaves[0].rank() == 0) throw Error("unroll: xs have no leading axis of time", caller, "xs are [T, B, …]");
+  if (leaves.empty())
+    throw Error("unroll: xs have no tensors", caller, "a Tensor must be given a value before it is used");
+  if (leaves[0].rank() == 0) throw Error("unroll: xs have no leading axis of time", caller, "xs are [T, B, …]");
   return leaves[0].size(0);
 }
 
 template <class Cell, class State, class Xs>
 auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options, const Where& caller) {
+  (void)steps_of(xs, caller);
   const ScanOptions over_time{.reverse = options.reverse, .truncate = options.truncate};
   if (options.lengths.is_empty()) {
     auto step = [&](const State& s, const Xs& x) { return state_and_output<State>(cell(s, x)); };
@@ -97,6 +100,17 @@ auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const Unr
     const Tensor& lengths = options.lengths;
     if (lengths.dtype() != Dtype::i32 || lengths.rank() != 1)
       throw Error("unroll: lengths are " + to_string(lengths.type()) + ", not i32[B]", caller);
+    const Tensors leaves = leaves_of(xs);
+    if (leaves[0].rank() < 2 || !agree(lengths.size(0), leaves[0].size(1)))
+      throw Error("unroll: lengths are " + to_string(lengths.type()) + " for xs " + to_string(leaves[0].type()), caller,
+                  "one length for each row");
+    // What is known of them; in a program being recorded a length beyond the sequence is one of all steps, a negative one 0.
+    if (!lengths.is_recorded())
+      for (int n : lengths.data<std::int32_t>())
+        if (n < 0 || n > steps_of(xs, caller).value())
+          throw Error("unroll: a length is " + std::to_string(n) + ", the sequence has " +
+                          std::to_string(steps_of(xs, caller).value()) + " steps",
+                      caller);
     // The number of the step is part of the state, so that it needs no tensor as long as the sequence.
     using Counted = std::pair<State, Tensor>;
     const Tensor first = options.reverse ? extent(steps_of(xs, caller), Dtype::i32, caller) - 1 : zeros({}, Dtype::i32, caller);

@@ -13,8 +13,9 @@ struct Embedding {
   Tensor operator()(const Tensor& symbols, Where where = Where::current()) const { return gather(table, symbols, 0, where); }
 
   // Normal with variance 1, as PyTorch's.
-  static Embedding init(const Tensor& key, std::int64_t symbols, std::int64_t size, Dtype dtype = Dtype::f32) {
-    return {normal(key, {symbols, size}, dtype).materialized()};
+  static Embedding init(const Tensor& key, std::int64_t symbols, std::int64_t size, Dtype dtype = Dtype::f32,
+                        Where caller = Where::current()) {
+    return {normal(key, {symbols, size}, dtype, caller).materialized()};
   }
 };
 

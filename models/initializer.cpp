@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "models/arguments.h"
+
 namespace tapeloop {
 namespace {
 
@@ -28,6 +30,7 @@ void orthonormalize(std::vector<double>& a, std::size_t count, std::size_t lengt
 }  // namespace
 
 Tensor uniform_init(const Tensor& key, const Shape& shape, double bound, Dtype dtype, Where where) {
+  check_range("uniform_init", "the bound", bound, 0, HUGE_VAL, where);
   return uniform(key, shape, -bound, bound, dtype, where);
 }
 
@@ -35,8 +38,11 @@ Tensor glorot_uniform(const Tensor& key, std::int64_t inputs, std::int64_t outpu
   return uniform_init(key, {inputs, blocks * outputs}, std::sqrt(6.0 / double(inputs + outputs)), dtype, where);
 }
 
-Tensor orthogonal(const Tensor& key, std::int64_t rows, std::int64_t columns, std::int64_t blocks, Dtype dtype, Where where) {
-  if (key.is_recorded()) throw Error("orthogonal: the key is recorded, it has no numbers yet", where, "initialise outside of jit");
+Tensor orthogonal(const Tensor& key, std::int64_t rows, std::int64_t columns, std::int64_t blocks, Dtype dtype,
+                  Where where) {
+  if (key.is_recorded())
+    throw Error("orthogonal: the key is recorded, it has no numbers yet", where, "initialise outside of jit");
+  check_size("orthogonal", {dtype, {rows, blocks, columns}, nullptr}, where);
   if (!is_float(dtype)) throw Error("orthogonal: the dtype must be f32 or f64", where);
   const auto r = std::size_t(rows), c = std::size_t(columns), n = std::size_t(blocks), few = std::min(r, c), many = std::max(r, c);
   std::vector<double> vectors = normal(key, {blocks, std::int64_t(few), std::int64_t(many)}, Dtype::f64, where).to_vector<double>(where);

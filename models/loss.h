@@ -10,6 +10,8 @@ namespace tapeloop {
 // The mean over all leading axes of −log softmax(logits)[target], in nats: logits [..., V], targets integers [...].
 // Computed from the logits, so that nothing overflows. Targets outside of [−V, V) count as 0, see pick_along.
 inline Tensor cross_entropy(const Tensor& logits, const Tensor& targets, Where where = Where::current()) {
+  check_value("cross_entropy", logits, where);
+  check_value("cross_entropy", targets, where);
   const Shape leading(logits.shape().begin(), logits.shape().end() - (logits.rank() > 0 ? 1 : 0));
   if (logits.rank() == 0 || !is_integer(targets.dtype()) || !agree(leading, targets.shape()))
     throw Error("cross_entropy: logits " + to_string(logits.type()) + " and targets " + to_string(targets.type()) + " do not fit",
@@ -19,9 +21,12 @@ inline Tensor cross_entropy(const Tensor& logits, const Tensor& targets, Where w
 
 // The mean of (x − y)².
 inline Tensor mse(const Tensor& x, const Tensor& y, Where where = Where::current()) {
-  if (!agree(x.shape(), y.shape()))
-    throw Error("mse: shapes differ: " + to_string(x.shape()) + " and " + to_string(y.shape()), where);
-  return mean(square(x - y), Axes::everything(), false, where);
+  check_value("mse", x, where);
+  check_value("mse", y, where);
+  if (x.dtype() != y.dtype() || !agree(x.shape(), y.shape()))
+    throw Error("mse: types differ: " + to_string(x.type()) + " and " + to_string(y.type()), where,
+                "nothing is broadcast here");
+  return mean(square(Operand(Operand(x, where) - y, where)), Axes::everything(), false, where);
 }
 
 }  // namespace tapeloop

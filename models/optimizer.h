@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "ad/trace.h"
+#include "models/arguments.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 
@@ -41,6 +42,34 @@ std::pair<std::vector<Tensor*>, Tensors> parameters(std::string_view op, Model& 
   return result;
 }
 
+// What an optimiser remembers of each tensor of the model. Throws Error when it was made for another model.
+template <class Model>
+std::vector<Tensor*> memory(std::string_view op, Model& kept, const Model& model, const Where& where) {
+  const std::vector<Tensor*> result = handles_of(kept);
+  const Tensors params = leaves_of(model);
+  const std::vector<std::string> names = names_of(model);
+  if (names != names_of(kept))
+    throw Error(std::string(op) + ": the optimiser was made for a model with other tensors", where);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (!agree(result[i]->shape(), params[i].shape()))
+      throw Error(std::string(op) + ": " + names[i] + " is " + to_string(params[i].type()) +
+                      ", the optimiser was made for " + to_string(result[i]->type()),
+                  where);
+  return result;
+}
+
+// Throws Error when a tensor of the model cannot be trained.
+template <class Model>
+void check_trainable(std::string_view op, const Model& model, const Where& where) {
+  const std::vector<std::string> names = names_of(model);
+  const Tensors leaves = leaves_of(model);
+  for (std::size_t i = 0; i < leaves.size(); ++i)
+    if (!is_float(leaves[i].dtype()))
+      throw Error(
+          std::string(op) + ": " + names[i] + " is " + to_string(leaves[i].type()) + ": integers are not trained",
+          where, "keep it outside of the model, or cast() it to a float dtype");
+}
+
 template <class Model>
 Model zeros_for(Model model) {
   for_each_tensor(model, [](Tensor& t) {
@@ -63,6 +92,7 @@ template <class Tree>
 Tensor global_norm(const Tree& tree, Where where = Where::current()) {
   const Tensors leaves = leaves_of(tree);
   if (leaves.empty()) throw Error("global_norm: the tree has no tensors", where);
+  detail::check_trainable("global_norm", tree, where);
   Tensor total = sum(square(leaves[0]));
   for (std::size_t i = 1; i < leaves.size(); ++i) total = total + cast(sum(square(leaves[i])), total.dtype());
   return sqrt(total);
@@ -71,6 +101,7 @@ Tensor global_norm(const Tree& tree, Where where = Where::current()) {
 // The tree times min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ (Pascanu, Mikolov and Bengio 2013).
 template <class Tree>
 Tree clip_by_global_norm(Tree grads, double max_norm, Where where = Where::current()) {
+  check_range("clip_by_global_norm", "the norm", max_norm, 0, HUGE_VAL, where);
   const Tensor scale = minimum(max_norm / (global_norm(grads, where) + 1e-6), 1);
   for (Tensor* g : detail::handles_of(grads)) *g = *g * cast(scale, g->dtype());
   return grads;
@@ -78,7 +109,8 @@ Tree clip_by_global_norm(Tree grads, double max_norm, Where where = Where::curre
 
 // Every element brought into [−limit, limit].
 template <class Tree>
-Tree clip_by_value(Tree grads, double limit) {
+Tree clip_by_value(Tree grads, double limit, Where where = Where::current()) {
+  check_range("clip_by_value", "the limit", limit, 0, HUGE_VAL, where);
   for (Tensor* g : detail::handles_of(grads)) *g = maximum(minimum(*g, limit), -limit);
   return grads;
 }
@@ -96,14 +128,17 @@ struct Sgd {
   double momentum = 0, weight_decay = 0;
   bool nesterov = false;
 
-  static Sgd init(const Model& model, const SgdOptions& o) {
-    return {o.momentum != 0 ? std::optional(detail::zeros_for(model)) : std::nullopt, detail::scalar_for(model, o.lr), o.momentum,
-            o.weight_decay, o.nesterov};
+  static Sgd init(const Model& model, const SgdOptions& o, Where where = Where::current()) {
+    detail::check_trainable("Sgd", model, where);
+    check_range("Sgd", "lr", o.lr, 0, HUGE_VAL, where);
+    check_range("Sgd", "momentum", o.momentum, 0, HUGE_VAL, where);
+    return {o.momentum != 0 ? std::optional(detail::zeros_for(model)) : std::nullopt, detail::scalar_for(model, o.lr),
+            o.momentum, o.weight_decay, o.nesterov};
   }
 
   void update(Model& model, const Model& grads, Where where = Where::current()) {
     auto [params, gs] = detail::parameters("Sgd", model, grads, where);
-    const std::vector<Tensor*> vs = velocity ? detail::handles_of(*velocity) : std::vector<Tensor*>{};
+    const std::vector<Tensor*> vs = velocity ? detail::memory("Sgd", *velocity, model, where) : std::vector<Tensor*>{};
     for (std::size_t i = 0; i < params.size(); ++i) {
       Tensor g = gs[i];
       if (weight_decay != 0) g = g + weight_decay * *params[i];
@@ -128,15 +163,25 @@ struct RmsProp {
   Tensor lr;
   double alpha = 0.99, eps = 1e-8, momentum = 0, weight_decay = 0;
 
-  static RmsProp init(const Model& model, const RmsPropOptions& o) {
-    return {detail::zeros_for(model), o.momentum != 0 ? std::optional(detail::zeros_for(model)) : std::nullopt,
-            detail::scalar_for(model, o.lr), o.alpha, o.eps, o.momentum, o.weight_decay};
+  static RmsProp init(const Model& model, const RmsPropOptions& o, Where where = Where::current()) {
+    detail::check_trainable("RmsProp", model, where);
+    check_range("RmsProp", "lr", o.lr, 0, HUGE_VAL, where);
+    check_range("RmsProp", "alpha", o.alpha, 0, 1, where);
+    check_range("RmsProp", "momentum", o.momentum, 0, HUGE_VAL, where);
+    return {detail::zeros_for(model),
+            o.momentum != 0 ? std::optional(detail::zeros_for(model)) : std::nullopt,
+            detail::scalar_for(model, o.lr),
+            o.alpha,
+            o.eps,
+            o.momentum,
+            o.weight_decay};
   }
 
   void update(Model& model, const Model& grads, Where where = Where::current()) {
     auto [params, gs] = detail::parameters("RmsProp", model, grads, where);
-    const std::vector<Tensor*> ss = detail::handles_of(squares);
-    const std::vector<Tensor*> vs = velocity ? detail::handles_of(*velocity) : std::vector<Tensor*>{};
+    const std::vector<Tensor*> ss = detail::memory("RmsProp", squares, model, where);
+    const std::vector<Tensor*> vs =
+        velocity ? detail::memory("RmsProp", *velocity, model, where) : std::vector<Tensor*>{};
     for (std::size_t i = 0; i < params.size(); ++i) {
       Tensor g = gs[i];
       if (weight_decay != 0) g = g + weight_decay * *params[i];
@@ -162,14 +207,26 @@ struct Adam {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   bool decoupled = false;
 
-  static Adam init(const Model& model, const AdamOptions& o, bool decoupled = false) {
-    return {detail::zeros_for(model), detail::zeros_for(model), full({}, 0).materialized(), detail::scalar_for(model, o.lr),
-            o.beta1, o.beta2, o.eps, o.weight_decay, decoupled};
+  static Adam init(const Model& model, const AdamOptions& o, bool decoupled = false, Where where = Where::current()) {
+    detail::check_trainable("Adam", model, where);
+    check_range("Adam", "lr", o.lr, 0, HUGE_VAL, where);
+    check_decay("Adam", "beta1", o.beta1, where);
+    check_decay("Adam", "beta2", o.beta2, where);
+    return {detail::zeros_for(model),
+            detail::zeros_for(model),
+            full({}, 0).materialized(),
+            detail::scalar_for(model, o.lr),
+            o.beta1,
+            o.beta2,
+            o.eps,
+            o.weight_decay,
+            decoupled};
   }
 
   void update(Model& model, const Model& grads, Where where = Where::current()) {
     auto [params, gs] = detail::parameters("Adam", model, grads, where);
-    const std::vector<Tensor*> ms = detail::handles_of(m), vs = detail::handles_of(v);
+    const std::vector<Tensor*> ms = detail::memory("Adam", m, model, where),
+                               vs = detail::memory("Adam", v, model, where);
     step = step + 1;
     for (std::size_t i = 0; i < params.size(); ++i) {
       Tensor g = gs[i], p = *params[i];
@@ -186,21 +243,22 @@ struct Adam {
 };
 
 template <class Model>
-Sgd<Model> sgd(const Model& model, const SgdOptions& options = {}) {
-  return Sgd<Model>::init(model, options);
+Sgd<Model> sgd(const Model& model, const SgdOptions& options = {}, Where where = Where::current()) {
+  return Sgd<Model>::init(model, options, where);
 }
 template <class Model>
-RmsProp<Model> rms_prop(const Model& model, const RmsPropOptions& options = {}) {
-  return RmsProp<Model>::init(model, options);
+RmsProp<Model> rms_prop(const Model& model, const RmsPropOptions& options = {}, Where where = Where::current()) {
+  return RmsProp<Model>::init(model, options, where);
 }
 template <class Model>
-Adam<Model> adam(const Model& model, const AdamOptions& options = {}) {
-  return Adam<Model>::init(model, options);
+Adam<Model> adam(const Model& model, const AdamOptions& options = {}, Where where = Where::current()) {
+  return Adam<Model>::init(model, options, false, where);
 }
 // Adam with decoupled weight decay; PyTorch's default for it is 0.01.
 template <class Model>
-Adam<Model> adam_w(const Model& model, const AdamOptions& options = {.weight_decay = 1e-2}) {
-  return Adam<Model>::init(model, options, true);
+Adam<Model> adam_w(const Model& model, const AdamOptions& options = {.weight_decay = 1e-2},
+                   Where where = Where::current()) {
+  return Adam<Model>::init(model, options, true, where);
 }
 
 }  // namespace tapeloop

@@ -152,11 +152,11 @@ inline Tensor is_nan(const Operand& x) { return record(is_nan_op, {x}); }
 // --- logic ------------------------------------------------------------------------------------------------------------
 
 inline Type infer_logic(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& at) {
-  Type type = infer_same(op, in, attrs, at);
-  if (type.dtype != Dtype::boolean)
-    throw Error(std::string(op.name) + ": needs boolean operands, got " + to_string(type), at,
-                "a comparison makes booleans: x != 0");
-  return type;
+  for (const Type& type : in)
+    if (type.dtype != Dtype::boolean)
+      throw Error(std::string(op.name) + ": needs boolean operands, got " + to_string(type), at,
+                  "a comparison makes booleans: x != 0");
+  return infer_same(op, in, attrs, at);
 }
 
 inline constexpr Op and_op = elementwise(
@@ -169,7 +169,6 @@ inline constexpr Op not_op =
 inline Tensor logical_and(const Operand& a, const Operand& b) { return record(and_op, {a, b}); }
 inline Tensor logical_or(const Operand& a, const Operand& b) { return record(or_op, {a, b}); }
 inline Tensor logical_not(const Operand& x) { return record(not_op, {x}); }
-inline Tensor operator!(const Operand& x) { return logical_not(x); }
 
 // --- choosing ---------------------------------------------------------------------------------------------------------
 

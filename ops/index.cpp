@@ -165,7 +165,8 @@ constinit const Op scatter_add_op = {.name = "scatter_add",
                                      .jvp = jvp_scatter_add};
 
 Tensor gather(const Tensor& table, const Tensor& indices, int axis, Where where) {
-  if (table.is_empty() || indices.is_empty()) throw Error("gather: an operand is empty", where);
+  check_value("gather", table, where);
+  check_value("gather", indices, where);
   axis = normal_axis("gather", axis, table.rank(), where);
   if (axis == 0) return rows(table, indices, kNaN, where);
   // The axis to the front, and the axes of the indices to where it was.
@@ -183,12 +184,13 @@ Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Shape& sh
 }
 
 Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Tensor& start, Where where) {
-  if (start.is_empty()) throw Error("scatter_add: start is empty", where);
+  check_value("scatter_add", start, where);
   return record(scatter_add_op, {indices, updates, start}, {{"shape", start.shape()}}, where);
 }
 
 Tensor pick_along(const Tensor& x, const Tensor& indices, int axis, Where where) {
-  if (x.is_empty() || indices.is_empty()) throw Error("pick_along: an operand is empty", where);
+  check_value("pick_along", x, where);
+  check_value("pick_along", indices, where);
   check_indices("pick_along", indices.type(), where);
   axis = normal_axis("pick_along", axis, x.rank(), where);
   Shape rest = x.shape();
@@ -208,10 +210,11 @@ Tensor pick_along(const Tensor& x, const Tensor& indices, int axis, Where where)
 }
 
 Tensor one_hot(const Tensor& indices, const Extent& n, Dtype dtype, Where where) {
-  if (indices.is_empty()) throw Error("one_hot: the operand is empty", where);
+  check_value("one_hot", indices, where);
   check_indices("one_hot", indices.type(), where);
   Shape shape = indices.shape();
   shape.push_back(n);
+  check_size("one_hot", {dtype, shape, nullptr}, where);
   const Tensor position = expand_dims(indices, -1, where);
   return cast(Operand(position, where) == iota(shape, -1, indices.dtype(), where), dtype, where);
 }

@@ -108,7 +108,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options, Where whe
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b, const Tensor& start, MatmulOptions options, Where where) {
-  if (a.is_empty() || b.is_empty()) throw Error("matmul: an operand is empty", where);
+  check_value("matmul", a, where);
+  check_value("matmul", b, where);
   if (a.rank() == 0 || b.rank() == 0)
     throw Error(fmt::format("matmul: a scalar operand: {} x {}", to_string(a.type()), to_string(b.type())), where,
                 "use * to scale");
@@ -126,7 +127,15 @@ Tensor matmul(const Tensor& a, const Tensor& b, const Tensor& start, MatmulOptio
                             to_string(b.shape()), tb ? "ᵀ" : ""),
                 where, "the columns of the left operand must be as many as the rows of the right one");
   const Shape leading_a = without_last(a2.shape(), 2), leading_b = without_last(b2.shape(), 2);
-  auto begin_at = [&](const Shape& shape) { return start.is_empty() ? start : broadcast_to(start, shape, where); };
+  auto begin_at = [&](const Shape& shape) {
+    if (start.is_empty()) return start;
+    const auto both = broadcast_shape(start.shape(), shape);
+    if (!both || values_of(*both) != values_of(shape))
+      throw Error(fmt::format("matmul: start {} does not stretch to the product {}", to_string(start.shape()),
+                              to_string(shape)),
+                  where);
+    return broadcast_to(start, shape, where);
+  };
   auto joined = [](Shape s, Extent x, Extent y) {
     s.push_back(std::move(x));
     s.push_back(std::move(y));

@@ -70,12 +70,18 @@ Lane lanes_normal(Lanes x) {
   return lane::sqrt(-2 * lane::log(u)) * lane::cos(2 * std::numbers::pi * v);
 }
 
+void check_key(std::string_view op, const Tensor& key, const Where& where) {
+  if (key.is_empty() || key.dtype() != Dtype::u32 || key.rank() != 1 || key.shape()[0].value() != 2)
+    throw Error(
+        fmt::format("{}: a key is u32[2], got {}", op, key.is_empty() ? "an empty tensor" : to_string(key.type())),
+        where, "key(seed) makes one, split_key(key, n) and fold_in(key, i) make others of it");
+}
+
 // The op on every position of `shape`.
-Tensor random(const Op& op, const Tensor& key, const Shape& shape, Attrs attrs, const Where& where) {
-  if (key.is_empty()) throw Error(fmt::format("{}: the key is empty", op.name), where, "key(seed) makes one");
-  if (key.dtype() != Dtype::u32 || key.rank() != 1 || key.shape()[0].value() != 2)
-    throw Error(fmt::format("{}: a key is u32[2], got {}", op.name, to_string(key.type())), where,
-                "key(seed) makes one");
+Tensor random(std::string_view name, const Op& op, const Tensor& key, const Shape& shape, Attrs attrs,
+              const Where& where) {
+  check_key(name, key, where);
+  check_size(name, {Dtype::u32, shape, nullptr}, where);
   const Tensor k0 = at(key, 0, 0, where), k1 = at(key, 0, 1, where);
   return record(op,
                 Tensors{broadcast_to(k0, shape, where), broadcast_to(k1, shape, where),
@@ -84,7 +90,7 @@ Tensor random(const Op& op, const Tensor& key, const Shape& shape, Attrs attrs, 
 }
 
 Tensor bits(const Tensor& key, const Shape& shape, int word, Stream stream, const Where& where) {
-  return random(threefry_op, key, shape,
+  return random("split_key", threefry_op, key, shape,
                 {{"dtype", Dtype::u32}, {"stream", std::int64_t(stream)}, {"word", std::int64_t(word)}}, where);
 }
 
@@ -116,9 +122,7 @@ Tensor fold_in(const Tensor& key, const Operand& i) {
                 i.where);
   if (i.is_scalar && (!i.is_integral || i.scalar < 0 || i.scalar > 0xffffffff))
     throw Error(fmt::format("fold_in: needs an integer from 0 to 2^32 - 1, got {}", i.scalar), i.where);
-  if (key.is_empty() || key.dtype() != Dtype::u32 || key.rank() != 1 || key.shape()[0].value() != 2)
-    throw Error(fmt::format("fold_in: a key is u32[2], got {}", key.is_empty() ? "nothing" : to_string(key.type())),
-                i.where, "key(seed) makes one");
+  check_key("fold_in", key, i.where);
   const Tensor counter = i.is_scalar ? full({}, i.scalar, Dtype::u32, i.where) : cast(i.tensor, Dtype::u32, i.where);
   const Tensors operands{at(key, 0, 0, i.where), at(key, 0, 1, i.where), counter};
   Tensors words;
@@ -130,7 +134,8 @@ Tensor fold_in(const Tensor& key, const Operand& i) {
 
 Tensor uniform(const Tensor& key, const Shape& shape, double low, double high, Dtype dtype, Where where) {
   needs_float("uniform", dtype, where);
-  const Tensor u = random(threefry_op, key, shape,
+  if (!(low <= high)) throw Error(fmt::format("uniform: the range [{}, {}) is empty", low, high), where);
+  const Tensor u = random("uniform", threefry_op, key, shape,
                           {{"dtype", dtype}, {"stream", std::int64_t(draw)}, {"word", std::int64_t(0)}}, where);
   if (low == 0 && high == 1) return u;
   return Operand(Operand(u, where) * (high - low), where) + low;
@@ -138,11 +143,16 @@ Tensor uniform(const Tensor& key, const Shape& shape, double low, double high, D
 
 Tensor normal(const Tensor& key, const Shape& shape, Dtype dtype, Where where) {
   needs_float("normal", dtype, where);
-  return random(normal_op, key, shape, {{"dtype", dtype}}, where);
+  return random("normal", normal_op, key, shape, {{"dtype", dtype}}, where);
 }
 
 Tensor bernoulli(const Tensor& key, const Operand& p, const Shape& shape) {
-  const Dtype dtype = p.is_scalar || p.tensor.is_empty() ? Dtype::f32 : p.tensor.dtype();
+  if (p.is_scalar && !(p.scalar >= 0 && p.scalar <= 1))
+    throw Error(fmt::format("bernoulli: {} is not a probability", p.scalar), p.where, "probabilities are from 0 to 1");
+  if (!p.is_scalar) check_value("bernoulli", p.tensor, p.where);
+  const Dtype dtype = p.is_scalar ? Dtype::f32 : p.tensor.dtype();
+  if (!is_float(dtype))
+    throw Error(fmt::format("bernoulli: probabilities are f32 or f64, got {}", to_string(p.tensor.type())), p.where);
   return Operand(uniform(key, shape, 0, 1, dtype, p.where), p.where) < p;
 }
 

@@ -331,7 +331,7 @@ Tensor run_extent(const Op&, std::span<const Tensor>, const Attrs& attrs, const 
 // --- recording ----------------------------------------------------------------------------------------------------------
 
 Tensor reduce(const Op& op, const Tensor& x, const Axes& axes, bool keep, const Where& where) {
-  if (x.is_empty()) throw Error(fmt::format("{}: the operand is empty", op.name), where);
+  check_value(op.name, x, where);
   const Ints list = normal_axes(op.name, axes, x.rank(), where);
   if (list.empty()) return x;
   const Tensor y = record(op, Tensors{x}, {{"axes", list}}, where);
@@ -345,7 +345,7 @@ Tensor shift_of(const Tensor& x, const Axes& axes, const Where& where) {
 }
 
 void needs_float(std::string_view op, const Tensor& x, const Where& where) {
-  if (x.is_empty()) throw Error(fmt::format("{}: the operand is empty", op), where);
+  check_value(op, x, where);
   if (!is_float(x.dtype()))
     throw Error(fmt::format("{}: needs a floating-point operand, got {}", op, to_string(x.type())), where,
                 "cast(x, Dtype::f32) converts");
@@ -398,19 +398,21 @@ Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep, Where where) {
 
 Tensor softmax(const Tensor& x, int axis, Where where) {
   needs_float("softmax", x, where);
+  axis = normal_axis("softmax", axis, x.rank(), where);
   const Tensor e = exp(Operand(Operand(x, where) - shift_of(x, axis, where), where));
   return Operand(e, where) / sum(e, axis, true, where);
 }
 
 Tensor log_softmax(const Tensor& x, int axis, Where where) {
   needs_float("log_softmax", x, where);
+  axis = normal_axis("log_softmax", axis, x.rank(), where);
   const Tensor shifted = Operand(x, where) - shift_of(x, axis, where);
   const Tensor total = sum(exp(Operand(shifted, where)), axis, true, where);
   return Operand(shifted, where) - log(Operand(total, where));
 }
 
 Tensor argmax(const Tensor& x, int axis, Where where) {
-  if (x.is_empty()) throw Error("argmax: the operand is empty", where);
+  check_value("argmax", x, where);
   axis = normal_axis("argmax", axis, x.rank(), where);
   return record(argmax_op, Tensors{x}, {{"axis", std::int64_t(axis)}}, where);
 }

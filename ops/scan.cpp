@@ -350,8 +350,21 @@ std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Wher
   return types;
 }
 
-Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs, const Tensors& captured, std::size_t ys,
-                    const ScanOptions& options, const Where& where) {
+void check_state_names(const std::vector<std::string>& before, const std::vector<std::string>& after,
+                       const Where& where) {
+  if (before == after) return;
+  auto list = [](const std::vector<std::string>& names) {
+    if (names.empty()) return std::string("gone");
+    if (names == std::vector<std::string>{""}) return std::string("one");
+    return fmt::format("{}", fmt::join(names, ", "));
+  };
+  throw Error(
+      fmt::format("scan: the tensors of the state are {} before a step, {} after it", list(before), list(after)), where,
+      "a step must keep them all: none may become empty, and vectors may not grow");
+}
+
+Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs, const Tensors& captured,
+                    std::size_t ys, const ScanOptions& options, const Where& where) {
   if (xs.empty() && !options.length)
     throw Error("scan: without xs the number of steps is unknown", where, "give ScanOptions{.length = n}");
   if (options.truncate < 0) throw Error(fmt::format("scan: truncate is {}", options.truncate), where, "0 means no truncation");

@@ -23,6 +23,9 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
                     const ScanOptions& options, const Where& where);
 // The types of one step's x: those of xs without their leading axis.
 std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Where& where);
+// Throws Error when a step adds, drops or moves a tensor of the state.
+void check_state_names(const std::vector<std::string>& before, const std::vector<std::string>& after,
+                       const Where& where);
 }  // namespace detail
 
 // Runs `f(state, x_t)`, which returns pair{state, y_t}, over the leading axis of xs. State, xs and y are trees of tensors;
@@ -32,14 +35,12 @@ std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Wher
 template <class F, class State, class Xs>
 auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Where where = Where::current()) {
   const Tensors state_leaves = leaves_of(state), x_leaves = leaves_of(xs);
-  auto traced = trace_typed(f, Recorder::Captures::all, detail::step_types(state_leaves, x_leaves, where), state, xs);
+  auto traced =
+      trace_typed(f, {Recorder::Captures::all, where}, detail::step_types(state_leaves, x_leaves, where), state, xs);
   static_assert(std::is_same_v<std::remove_cvref_t<decltype(traced.result.first)>, State>,
                 "scan: f must return pair{state, y} with a state of the same C++ type as the initial one");
   const std::size_t states = leaves_of(traced.result.first).size();
-  if (states != state_leaves.size())
-    throw Error("scan: the state has " + std::to_string(state_leaves.size()) + " tensors before a step and " +
-                    std::to_string(states) + " after it",
-                where);
+  detail::check_state_names(names_of(state), names_of(traced.result.first), where);
   const Tensors results = detail::scan_leaves(traced.tape, state_leaves, x_leaves, traced.captured,
                                               traced.tape->outputs.size() - states, options, where);
   std::size_t next = 0;

@@ -97,7 +97,7 @@ Type infer_reshape(const Op&, std::span<const Type> in, const Attrs& attrs, cons
   if (!same_count(in[0].shape, shape))
     throw Error(fmt::format("reshape: {} has {} elements, {} has {}", to_string(in[0].shape), count_of(in[0].shape),
                             to_string(shape), count_of(shape)),
-                where);
+                where, "an extent of -1 becomes what is left");
   return {in[0].dtype, shape, nullptr};
 }
 
@@ -354,6 +354,15 @@ constinit const Op pad_op = {.name = "pad", .kind = Kind::view, .cheap = true, .
 constinit const Op concat_op = {.name = "concat", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_concat, .run = run_concat, .vjp = vjp_concat};
 constinit const Op split_op = {.name = "split", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_split, .run = run_split, .vjp = vjp_split};
 
+namespace {
+
+bool holds(Dtype dtype, double value) {
+  if (dtype == Dtype::i32) return value >= -0x1p31 && value < 0x1p31;
+  return dtype != Dtype::u32 || (value >= 0 && value < 0x1p32);
+}
+
+}  // namespace
+
 // --- what users call -----------------------------------------------------------------------------------------------------------
 
 Tensor record(const Op& op, std::initializer_list<Operand> operands, Attrs attrs) {
@@ -364,8 +373,7 @@ Tensor record(const Op& op, std::initializer_list<Operand> operands, Attrs attrs
   bool found = false;
   for (const Operand& operand : operands) {
     if (operand.is_scalar) continue;
-    if (operand.tensor.is_empty())
-      throw Error(fmt::format("{}: an operand is empty", op.name), where, "a Tensor must be given a value before it is used");
+    check_value(op.name, operand.tensor, where);
     if (!found && operand.tensor.dtype() != Dtype::boolean) {
       dtype = operand.tensor.dtype();
       found = true;
@@ -387,14 +395,19 @@ Tensor record(const Op& op, std::initializer_list<Operand> operands, Attrs attrs
       continue;
     }
     if (is_integer(dtype) && !operand.is_integral)
-      throw Error(fmt::format("{}: the scalar {} meets an integer tensor of {}", op.name, operand.scalar, name_of(dtype)), where,
-                  "cast(x, Dtype::f32) makes the tensor floating-point");
+      throw Error(
+          fmt::format("{}: the scalar {} meets an integer tensor of {}", op.name, operand.scalar, name_of(dtype)),
+          where, "cast(x, Dtype::f32) makes the tensor floating-point");
+    if (!holds(dtype, operand.scalar))
+      throw Error(fmt::format("{}: {} does not hold the scalar {}", op.name, name_of(dtype), operand.scalar), where,
+                  "cast(x, dtype) gives the tensor a dtype that does");
     tensors.push_back(full(shape, operand.scalar, dtype, where));
   }
   return record(op, tensors, std::move(attrs), where);
 }
 
 Tensor reshape(const Tensor& x, Shape shape, Where where) {
+  check_value("reshape", x, where);
   Shape rest = x.shape();
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (shape[i].value() != -1) continue;
@@ -409,8 +422,10 @@ Tensor reshape(const Tensor& x, Shape shape, Where where) {
         known = known * shape[j];
     }
     if (known.value() <= 0 || count_of(rest) % known.value() != 0)
-      throw Error(fmt::format("reshape: {} has no extent that completes {}", to_string(x.shape()), to_string(shape)), where);
-    shape[i] = known.is_number() && known.value() == 1 ? extent_product(rest) : Extent(extent_product(rest).pin() / known.pin());
+      throw Error(fmt::format("reshape: {} has no extent that completes {}", to_string(x.shape()), to_string(shape)),
+                  where, "the other extents must divide the number of elements, and only one may be -1");
+    shape[i] = known.is_number() && known.value() == 1 ? extent_product(rest)
+                                                       : Extent(extent_product(rest).pin() / known.pin());
     break;
   }
   if (shape == x.shape()) return x;
@@ -418,6 +433,7 @@ Tensor reshape(const Tensor& x, Shape shape, Where where) {
 }
 
 Tensor transpose(const Tensor& x, std::vector<int> order, Where where) {
+  check_value("transpose", x, where);
   Ints axes;
   std::vector<bool> seen(std::size_t(x.rank()), false);
   bool identity = true;
@@ -428,12 +444,15 @@ Tensor transpose(const Tensor& x, std::vector<int> order, Where where) {
     seen[std::size_t(normal)] = true;
   }
   if (int(order.size()) != x.rank() || std::find(seen.begin(), seen.end(), false) != seen.end())
-    throw Error(fmt::format("transpose: the order must name each of the {} axes once", x.rank()), where);
+    throw Error(fmt::format("transpose: the order [{}] does not name each of the {} axes of {} once",
+                            fmt::join(order, ", "), x.rank(), to_string(x.type())),
+                where);
   if (identity) return x;
   return record(transpose_op, Tensors{x}, {{"order", axes}}, where);
 }
 
 Tensor transpose(const Tensor& x, Where where) {
+  check_value("transpose", x, where);
   if (x.rank() < 2) throw Error(fmt::format("transpose: {} has fewer than two axes", to_string(x.type())), where);
   std::vector<int> order(std::size_t(x.rank()));
   std::iota(order.begin(), order.end(), 0);
@@ -448,6 +467,7 @@ Tensor broadcast_axes(const Tensor& x, const Shape& shape, const Ints& axes, con
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Where where) {
+  check_value("broadcast", x, where);
   if (x.rank() > int(shape.size()))
     throw Error(fmt::format("broadcast: {} has more axes than {}", to_string(x.shape()), to_string(shape)), where);
   Ints axes;
@@ -456,12 +476,14 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Where where) {
 }
 
 Tensor slice_at(const Tensor& x, int axis, const Extent& start, const Extent& count, Where where) {
+  check_value("slice", x, where);
   axis = normal_axis("slice", axis, x.rank(), where);
   return record(slice_op, Tensors{x},
                 {{"axis", std::int64_t(axis)}, {"start", Shape{start}}, {"count", Shape{count}}, {"step", std::int64_t(1)}}, where);
 }
 
 Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step, Where where) {
+  check_value("slice", x, where);
   axis = normal_axis("slice", axis, x.rank(), where);
   if (step < 1) throw Error(fmt::format("slice: step {} is not positive", step), where, "flip() reverses an axis");
   const Extent size = x.size(axis);
@@ -481,16 +503,19 @@ Tensor at(const Tensor& x, int axis, std::int64_t index, Where where) {
   axis = normal_axis("at", axis, x.rank(), where);
   const std::int64_t n = x.size(axis).value();
   if (index < -n || index >= n)
-    throw Error(fmt::format("at: index {} of axis {} of {}", index, axis, to_string(x.shape())), where);
+    throw Error(fmt::format("at: index {} is outside of axis {} of {}", index, axis, to_string(x.shape())), where,
+                "indices go from 0 to the extent − 1; negative ones count from the end");
   const Extent start = index < 0 ? x.size(axis) - Extent(-index) : Extent(index);
   return squeeze(slice_at(x, axis, start, 1, where), axis, where);
 }
 
 Tensor flip(const Tensor& x, int axis, Where where) {
+  check_value("flip", x, where);
   return record(flip_op, Tensors{x}, {{"axis", std::int64_t(normal_axis("flip", axis, x.rank(), where))}}, where);
 }
 
 Tensor pad(const Tensor& x, int axis, Extent before, Extent after, double value, std::int64_t interior, Where where) {
+  check_value("pad", x, where);
   axis = normal_axis("pad", axis, x.rank(), where);
   if (interior < 0) throw Error(fmt::format("pad: interior {} is negative", interior), where);
   return record(pad_op, Tensors{x},
@@ -499,38 +524,45 @@ Tensor pad(const Tensor& x, int axis, Extent before, Extent after, double value,
 }
 
 Tensor concat(const Tensors& xs, int axis, Where where) {
-  if (xs.empty()) throw Error("concat: no tensors", where);
+  if (xs.empty()) throw Error("concat: no tensors", where, "it joins at least one");
+  for (const Tensor& x : xs) check_value("concat", x, where);
   axis = normal_axis("concat", axis, xs[0].rank(), where);
   if (xs.size() == 1) return xs[0];
   return record(concat_op, xs, {{"axis", std::int64_t(axis)}}, where);
 }
 
 Tensor stack(const Tensors& xs, int axis, Where where) {
-  if (xs.empty()) throw Error("stack: no tensors", where);
+  if (xs.empty()) throw Error("stack: no tensors", where, "it joins at least one");
+  for (const Tensor& x : xs) check_value("stack", x, where);
   axis = normal_axis("stack", axis, xs[0].rank() + 1, where);
   Tensors rows;
   for (const Tensor& x : xs) {
     if (x.type().dtype != xs[0].dtype() || !agree(x.shape(), xs[0].shape()))
-      throw Error(fmt::format("stack: types differ: {} and {}", to_string(xs[0].type()), to_string(x.type())), where);
+      throw Error(fmt::format("stack: types differ: {} and {}", to_string(xs[0].type()), to_string(x.type())), where,
+                  "concat() joins along an axis that they have");
     rows.push_back(expand_dims(x, axis, where));
   }
   return concat(rows, axis, where);
 }
 
 Tensors split(const Tensor& x, const Shape& sizes, int axis, Where where) {
+  check_value("split", x, where);
   axis = normal_axis("split", axis, x.rank(), where);
-  if (sizes.size() == 1) return {x};
+  if (sizes.size() == 1 && agree(sizes[0], x.size(axis))) return {x};
   return picks(record(split_op, Tensors{x}, {{"axis", std::int64_t(axis)}, {"sizes", sizes}}, where));
 }
 
 Tensors chunk(const Tensor& x, int n, int axis, Where where) {
+  check_value("chunk", x, where);
   axis = normal_axis("chunk", axis, x.rank(), where);
   if (n < 1 || x.size(axis).value() % n != 0)
-    throw Error(fmt::format("chunk: axis {} of {} does not divide into {} equal parts", axis, to_string(x.shape()), n), where);
+    throw Error(fmt::format("chunk: axis {} of {} does not divide into {} equal parts", axis, to_string(x.shape()), n),
+                where, "split(x, sizes) makes parts of other sizes");
   return split(x, Shape(std::size_t(n), Extent(x.size(axis).pin() / n)), axis, where);
 }
 
 Tensor expand_dims(const Tensor& x, int axis, Where where) {
+  check_value("expand_dims", x, where);
   axis = normal_axis("expand_dims", axis, x.rank() + 1, where);
   Shape shape = x.shape();
   shape.insert(shape.begin() + axis, 1);
@@ -538,9 +570,11 @@ Tensor expand_dims(const Tensor& x, int axis, Where where) {
 }
 
 Tensor squeeze(const Tensor& x, int axis, Where where) {
+  check_value("squeeze", x, where);
   axis = normal_axis("squeeze", axis, x.rank(), where);
   if (x.size(axis).value() != 1)
-    throw Error(fmt::format("squeeze: axis {} of {} is not of extent 1", axis, to_string(x.shape())), where);
+    throw Error(fmt::format("squeeze: axis {} of {} is not of extent 1", axis, to_string(x.shape())), where,
+                "reshape() joins axes; at() takes one index of an axis");
   Shape shape = x.shape();
   shape.erase(shape.begin() + axis);
   return reshape(x, shape, where);

@@ -22,7 +22,8 @@ Tensor transpose(const Tensor& x, Where where = Where::current());
 // Stretches x to `shape`, aligned at the last axis, as in NumPy.
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Where where = Where::current());
 
-// Elements start, start+step, … before `stop` along `axis`. Negative positions count from the end; step is positive.
+// Elements start, start+step, … before `stop` along `axis`. Negative positions count from the end, and positions outside of
+// the axis are brought to its ends, as in NumPy; step is positive.
 struct SliceTo {
   static constexpr std::int64_t end = INT64_MAX;
 };

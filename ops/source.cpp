@@ -10,8 +10,6 @@ namespace {
 Type infer_iota(const Op&, std::span<const Type>, const Attrs& attrs, const Where& where) {
   const Shape& shape = attrs.get<Shape>("shape");
   const Dtype dtype = attrs.get<Dtype>("dtype");
-  for (const Extent& extent : shape)
-    if (extent.value() < 0) throw Error(fmt::format("iota: negative size in {}", to_string(shape)), where);
   if (!is_float(dtype) && !is_integer(dtype))
     throw Error(fmt::format("iota: positions are numbers, not {}", name_of(dtype)), where);
   return {dtype, shape, nullptr};
@@ -64,10 +62,14 @@ Tensor iota(const Shape& shape, int axis, Dtype dtype, Where where) {
   return generate(iota_op, {{"shape", shape}, {"axis", std::int64_t(axis)}, {"dtype", dtype}}, where);
 }
 
-Tensor arange(const Extent& n, Dtype dtype, Where where) { return iota({n}, 0, dtype, where); }
+Tensor arange(const Extent& n, Dtype dtype, Where where) {
+  check_size("arange", {dtype, {n}, nullptr}, where);
+  return iota({n}, 0, dtype, where);
+}
 
 Tensor eye(const Extent& n, Dtype dtype, Where where) {
   const Shape shape{n, n};
+  check_size("eye", {dtype, shape, nullptr}, where);
   return cast(Operand(iota(shape, 0, Dtype::i32, where), where) == iota(shape, 1, Dtype::i32, where), dtype, where);
 }
 

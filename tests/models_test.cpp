@@ -132,7 +132,7 @@ TEST_CASE("models: a stack is its cells one after another, and both directions a
 
 TEST_CASE("models: an error in a cell names its line and the loop's") {
   const Rnn cell = Rnn::init(key(1), 3, 4);
-  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()), doctest::Contains("matmul: inner sizes differ: [2, 7] x [3, 4]"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()), doctest::Contains("rnn: the input is f32[2, 7]"), Error);
   CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()), doctest::Contains("models_test.cpp:"), Error);
   CHECK_THROWS_WITH_AS(unroll(cell, zeros({2, 4}, f64), zeros({5, 2, 3})), doctest::Contains("called from unroll"), Error);
   CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 3}), {.truncate = -1}), doctest::Contains("truncate is -1"), Error);
@@ -182,7 +182,7 @@ TEST_CASE("models: cross entropy is that of its definition, without overflow, an
   CHECK(g.to_vector<float>() == std::vector<float>{1, -1});
   CHECK_THROWS_WITH_AS(cross_entropy(logits, logits), doctest::Contains("cross_entropy: logits f64[3, 2, 5] and targets f64[3, 2, 5] do not fit"), Error);
   CHECK(mse(full({2}, 3, f64).materialized(), full({2}, 1, f64).materialized()).item<double>() == 4);
-  CHECK_THROWS_WITH_AS(mse(zeros({2}), zeros({3})), doctest::Contains("mse: shapes differ"), Error);
+  CHECK_THROWS_WITH_AS(mse(zeros({2}), zeros({3})), doctest::Contains("mse: types differ"), Error);
 }
 
 TEST_CASE("models: dropout keeps the mean, and its ends are right") {
@@ -196,7 +196,7 @@ TEST_CASE("models: dropout keeps the mean, and its ends are right") {
   CHECK(total / double(values.size()) == doctest::Approx(1).epsilon(0.02));
   CHECK(same_bits(dropout(x, 0, key(1)), x));
   CHECK(same_bits(dropout(x, 1, key(1)).materialized(), zeros({100, 100}).materialized()));
-  CHECK_THROWS_WITH_AS(dropout(x, 1.5, key(1)), doctest::Contains("not in [0, 1]"), Error);
+  CHECK_THROWS_WITH_AS(dropout(x, 1.5, key(1)), doctest::Contains("from 0 to 1"), Error);
   CHECK_THROWS_AS(dropout(x, NAN, key(1)), Error);
 }
 
