@@ -1,0 +1,127 @@
+// How fast recurrent networks train and run, beside the peers that this machine has.
+//
+//   ./dev bench                                               everything
+//   ./dev bench --cells lstm --rows 16,64,128 --threads 1 --systems tapeloop        one number, in seconds
+//   ./dev bench --json results.json
+//
+// Every benchmark is one problem. In it all systems take turns, and the machine's limit is measured around each turn.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+
+#include "ad/error.h"
+#include "bench/measure.h"
+#include "bench/report.h"
+
+namespace tapeloop::bench {
+namespace {
+
+struct Choice {
+  std::vector<std::string> tasks{"train", "infer"}, cells, rows, systems{"tapeloop"};
+  std::vector<int> threads{1, 2};
+  double seconds = 0.5;
+  std::string json;
+};
+
+std::vector<Row> chosen_rows(const Choice& choice, Task task) {
+  if (choice.rows.empty())
+    return task == Task::train ? training_rows() : inference_rows(task == Task::infer ? 1000 : 1);
+  std::vector<Row> rows;
+  for (const std::string& text : choice.rows) {
+    Row row{};
+    if (std::sscanf(text.c_str(), "%ld,%ld,%ld", &row.batch, &row.steps, &row.size) != 3 || row.batch < 1 ||
+        row.steps < 1 || row.size < 1)
+      throw Error("bench: a row is B,T,H, and " + text + " is not");
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+std::vector<Problem> chosen_problems(const Choice& choice) {
+  std::vector<Problem> problems;
+  for (Task task : {Task::train, Task::infer}) {
+    if (std::find(choice.tasks.begin(), choice.tasks.end(), to_string(task)) == choice.tasks.end()) continue;
+    // One row at a time goes through one core alone.
+    const std::vector<int> threads = task == Task::train ? choice.threads : std::vector{1};
+    const std::vector<std::string> usual = task == Task::train ? all_cells() : std::vector<std::string>{"lstm", "gru"};
+    for (const Row& row : chosen_rows(choice, task))
+      for (const std::string& cell : choice.cells.empty() ? usual : choice.cells)
+        for (int n : threads) problems.push_back({task, cell, row, n});
+  }
+  return problems;
+}
+
+Contenders chosen_contenders(const Choice& choice) {
+  Contenders contenders;
+  for (const std::string& system : choice.systems)
+    if (system == "tapeloop") contenders.push_back(tapeloop_contender());
+  return contenders;
+}
+
+int run(int argc, char** argv) {
+  Choice choice;
+  CLI::App app{
+      "Times recurrent networks, this library's and its peers'. Options that begin with --benchmark_ go to Google "
+      "Benchmark."};
+  app.allow_extras();
+  app.add_option("--tasks", choice.tasks, "train, infer")->delimiter(',')->check(CLI::IsMember({"train", "infer"}));
+  app.add_option("--cells", choice.cells, "rnn, lstm, gru, mgu, peephole, lnlstm")
+      ->delimiter(',')
+      ->check(CLI::IsMember(all_cells()));
+  app.add_option("--rows", choice.rows, "sizes B,T,H, separated by semicolons or given one by one")->delimiter(';');
+  app.add_option("--threads", choice.threads, "numbers of threads")->delimiter(',')->check(CLI::PositiveNumber);
+  app.add_option("--systems", choice.systems, "tapeloop")->delimiter(',')->check(CLI::IsMember({"tapeloop"}));
+  app.add_option("--seconds", choice.seconds, "about so long for a system and a problem")->check(CLI::PositiveNumber);
+  app.add_option("--json", choice.json, "write one JSON object a line to this file");
+  CLI11_PARSE(app, argc, argv);
+
+  std::vector<std::string> rest = app.remaining();
+  std::vector<char*> flags{argv[0]};
+  for (std::string& flag : rest) flags.push_back(flag.data());
+  int count_of_flags = int(flags.size());
+  benchmark::Initialize(&count_of_flags, flags.data());
+  if (benchmark::ReportUnrecognizedArguments(count_of_flags, flags.data())) return 1;
+
+  Table table(choice.json);
+  const Contenders contenders = chosen_contenders(choice);
+  for (const Problem& problem : chosen_problems(choice)) {
+    benchmark::RegisterBenchmark(problem.name().c_str(),
+                                 [&table, &contenders, &choice, problem](benchmark::State& state) {
+                                   for (auto _ : state) {
+                                     try {
+                                       const auto measurements = measure(problem, contenders, choice.seconds);
+                                       if (measurements.empty()) {
+                                         state.SkipWithError("no system offers this");
+                                         break;
+                                       }
+                                       state.SetIterationTime(measurements.front().ms_median * 1e-3);
+                                       count(state, measurements);
+                                       table.add(measurements);
+                                     } catch (const std::exception& error) {
+                                       state.SkipWithError(error.what());
+                                       break;
+                                     }
+                                   }
+                                 })
+        ->Iterations(1)  // measure() takes turns itself
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
+  }
+  benchmark::RunSpecifiedBenchmarks(&table);
+  return 0;
+}
+
+}  // namespace
+}  // namespace tapeloop::bench
+
+int main(int argc, char** argv) {
+  try {
+    return tapeloop::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}

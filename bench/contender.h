@@ -1,0 +1,23 @@
+// Who is measured: this library, or a peer beside it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bench/problem.h"
+
+namespace tapeloop::bench {
+
+class Contender {
+ public:
+  virtual ~Contender() = default;
+  virtual std::string name() const = 0;  // tapeloop, onednn, torch
+  // Makes ready for a problem and forgets the one before; false when this system does not offer it.
+  virtual bool prepare(const Problem& problem) = 0;
+  // Solves the problem `calls` times in a row; milliseconds for each.
+  virtual double run(int calls) = 0;
+};
+
+std::unique_ptr<Contender> tapeloop_contender();
+
+}  // namespace tapeloop::bench

@@ -1,0 +1,116 @@
+// This library's side: a step is written as a user writes it, and compiled.
+#include <chrono>
+#include <functional>
+#include <optional>
+
+#include "ad/grad.h"
+#include "bench/cells.h"
+#include "bench/contender.h"
+#include "jit/jit.h"
+#include "models/cell.h"
+#include "models/gru.h"
+#include "models/lstm.h"
+#include "models/rnn.h"
+
+namespace tapeloop::bench {
+namespace {
+
+template <class Tree>
+Tree materialized(Tree tree) {
+  for_each_tensor(tree, [](Tensor& t) {
+    if (!t.is_empty()) t = t.materialized();
+  });
+  return tree;
+}
+
+// All the tensors of a step. The cotangent of the outputs is given, as it is to a layer in the middle of a network.
+template <class Cell>
+struct Inputs {
+  Cell cell;
+  decltype(std::declval<Cell>().initial(1)) state;
+  Tensor xs, cotangent;  // [T, B, I], [T, B, H]
+
+  explicit Inputs(const Row& row)
+      : cell(materialized(Cell::init(key(1), row.size, row.size))),
+        state(materialized(cell.initial(row.batch))),
+        xs(normal(key(2), {row.steps, row.batch, row.size}).materialized()),
+        cotangent(
+            (normal(key(3), {row.steps, row.batch, row.size}) * (1.0 / double(row.steps * row.batch))).materialized()) {
+  }
+};
+
+// The outputs, and the gradients of cell, initial state and inputs.
+template <class Cell>
+std::function<void()> training_step(const Row& row) {
+  auto step = jit([](const auto& cell, const auto& state, const Tensor& xs, const Tensor& cotangent) {
+    auto loss = [](const auto& c, const auto& s, const Tensor& x, const Tensor& ct) {
+      const Tensor outputs = unroll(c, s, x).outputs;
+      return std::pair{sum(outputs * ct), outputs};
+    };
+    auto [value, outputs, grads] = value_and_grad<0, 1, 2>(loss)(cell, state, xs, cotangent);
+    return std::pair{outputs, grads};
+  });
+  return [step, in = Inputs<Cell>(row)]() mutable { (void)step(in.cell, in.state, in.xs, in.cotangent); };
+}
+
+template <class Cell>
+std::function<void()> inference(const Row& row) {
+  auto forward = jit([](const auto& cell, const auto& state, const Tensor& xs) {
+    auto [last, outputs] = unroll(cell, state, xs);
+    return std::pair{last, outputs};
+  });
+  return [forward, in = Inputs<Cell>(row)]() mutable { (void)forward(in.cell, in.state, in.xs); };
+}
+
+template <class Cell>
+std::function<void()> solution(const Problem& problem) {
+  switch (problem.task) {
+    case Task::train:
+      return training_step<Cell>(problem.row);
+    case Task::infer:
+      return inference<Cell>(problem.row);
+    default:
+      return {};
+  }
+}
+
+std::function<void()> solution_of(const Problem& problem) {
+  if (problem.cell == "rnn") return solution<Rnn>(problem);
+  if (problem.cell == "lstm") return solution<Lstm>(problem);
+  if (problem.cell == "gru") return solution<Gru>(problem);
+  if (problem.cell == "mgu") return solution<Mgu>(problem);
+  if (problem.cell == "peephole") return solution<Peephole>(problem);
+  if (problem.cell == "lnlstm") return solution<LayerNormLstm>(problem);
+  throw Error("bench: unknown cell " + problem.cell);
+}
+
+class Tapeloop final : public Contender {
+ public:
+  std::string name() const override { return "tapeloop"; }
+  bool prepare(const Problem& problem) override {
+    solve_ = nullptr;
+    threads_.reset();
+    Options with_threads = options();
+    with_threads.threads = problem.threads;
+    threads_.emplace(with_threads);
+    solve_ = solution_of(problem);
+    if (solve_) solve_();  // compiles
+    return bool(solve_);
+  }
+  double run(int calls) override {
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    for (int call = 0; call < calls; ++call) solve_();
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count() / calls;
+  }
+
+ private:
+  std::optional<ScopedOptions> threads_;
+  std::function<void()> solve_;
+};
+
+}  // namespace
+
+std::unique_ptr<Contender> tapeloop_contender() { return std::make_unique<Tapeloop>(); }
+
+}  // namespace tapeloop::bench
