@@ -119,7 +119,7 @@ Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& w
     for (const Tensor& tensor : in) ids.push_back(tensor.id());
     return recorder->append(op, std::move(ids), std::move(attrs), std::move(type), where);
   }
-  if (all_generated && type.dtype != Dtype::tuple) {
+  if (all_generated) {
     // Stays a recipe, unless it has grown so deep that following it would overflow a stack.
     Tensor result = Tensor::generated(type, op, attrs, operands);
     if (result.generated_depth() < 500) return result;

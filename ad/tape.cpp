@@ -40,7 +40,7 @@ constinit const Op constant_op = {
     .name = "constant", .kind = Kind::source, .cheap = true, .infer = infer_constant, .run = run_constant};
 
 Tensor pick(const Tensor& tuple, int index) {
-  if (!tuple.parts().empty()) return tuple.parts()[std::size_t(index)];
+  if (tuple.is_concrete()) return tuple.parts()[std::size_t(index)];
   return record(pick_op, {tuple}, {{"index", std::int64_t(index)}}, Where::current());
 }
 
@@ -94,6 +94,18 @@ Tensor Recorder::append(const Op& op, std::vector<Id> in, Attrs attrs, Type type
   return Tensor::recorded(std::move(type), shared_from_this(), id);
 }
 
+// A recipe may use a value many times over, so each is written down once.
+Id Recorder::adopt_generated(const Tensor& tensor, std::string_view op, const Where& where,
+                             std::unordered_map<const void*, Id>& adopted) {
+  if (const auto known = adopted.find(tensor.identity()); known != adopted.end()) return known->second;
+  std::vector<Id> ids;
+  for (const Tensor& operand : tensor.generator_operands())
+    ids.push_back(operand.is_generated() ? adopt_generated(operand, op, where, adopted) : adopt(operand, op, where).id());
+  const Id id = append(tensor.generator(), std::move(ids), tensor.generator_attrs(), tensor.type(), where).id();
+  adopted.emplace(tensor.identity(), id);
+  return id;
+}
+
 Tensor Recorder::adopt(const Tensor& tensor, std::string_view op, const Where& where) {
   if (tensor.is_recorded() && tensor.recorder().get() == this) {
     if (finished_)
@@ -102,9 +114,8 @@ Tensor Recorder::adopt(const Tensor& tensor, std::string_view op, const Where& w
     return tensor;
   }
   if (tensor.is_generated()) {
-    std::vector<Id> ids;
-    for (const Tensor& operand : tensor.generator_operands()) ids.push_back(adopt(operand, op, where).id());
-    return append(tensor.generator(), std::move(ids), tensor.generator_attrs(), tensor.type(), where);
+    std::unordered_map<const void*, Id> adopted;
+    return Tensor::recorded(tensor.type(), shared_from_this(), adopt_generated(tensor, op, where, adopted));
   }
   if (tensor.is_concrete() && captures_ == Captures::recorded) {
     if (tensor.count() == 1)
@@ -155,6 +166,9 @@ Tensors inline_tape(const Tape& tape, const Tensors& arguments) {
     if (arguments[i].is_recorded() && (!recorder || arguments[i].recorder()->serial() > recorder->serial()))
       recorder = arguments[i].recorder();
   }
+  if (recorder)
+    for (Id id : tape.inputs)
+      if (value[id].is_generated()) value[id] = recorder->adopt(value[id], "inline", tape[id].where);
   for (Id id = 0; id < tape.size(); ++id) {
     const Record& r = tape[id];
     if (r.op == &input_op) continue;

@@ -63,6 +63,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
 
  private:
   explicit Recorder(Captures captures);
+  Id adopt_generated(const Tensor& tensor, std::string_view op, const Where& where, std::unordered_map<const void*, Id>& adopted);
 
   Tape tape_;
   Captures captures_;

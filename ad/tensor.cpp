@@ -77,6 +77,7 @@ struct Tensor::Node {
   Attrs attrs;
   int depth = 0;
   Tensors operands;  // of a generated tensor, or the parts of a concrete tuple
+  Tensors computed;  // the parts of a generated tuple, once they are known
 };
 
 Tensor::Tensor(Type type, std::shared_ptr<Buffer> buffer) {
@@ -176,6 +177,7 @@ Tensor Tensor::materialized() const {
   // Computed once and kept: the node is the same value either way.
   std::lock_guard lock(generated_mutex());
   if (node_->buffer) return Tensor(node_->type, node_->buffer);
+  if (!node_->computed.empty()) return tuple(node_->computed);
   Tensors operands;
   for (const Tensor& operand : node_->operands) operands.push_back(operand.materialized());
   // The numbers are needed now, so a program being recorded from here on depends on them.
@@ -185,7 +187,9 @@ Tensor Tensor::materialized() const {
       for (const Extent& extent : *shape) (void)extent.pin();
   FlushDenormals flush(options().denormals);
   Tensor value = node_->generator->run(*node_->generator, operands, node_->attrs, node_->type);
-  const_cast<Node*>(node_.get())->buffer = value.node_->buffer;
+  auto* node = const_cast<Node*>(node_.get());
+  node->buffer = value.node_->buffer;
+  if (value.dtype() == Dtype::tuple) node->computed = value.node_->operands;
   return value;
 }
 

@@ -373,9 +373,12 @@ Value* Emitter::pull_gather(Frame& frame, Id id, const Indices& at, Value* mask)
 // Whether a value can be computed by walking all its elements with one index.
 bool Emitter::is_flat(const Frame& frame, Id id) const {
   std::vector<Id> work{id};
+  std::vector<bool> seen(frame.plan->nest_of.size(), false);  // a value may be read many times over
   while (!work.empty()) {
     const Id x = work.back();
     work.pop_back();
+    if (seen[x]) continue;
+    seen[x] = true;
     const Record& r = frame[x];
     if (frame.plan->stored[x] && frame.plan->nest_of[x] != nest_) continue;
     if (r.op == &full_op || r.op == &extent_op || r.op == &constant_op) continue;

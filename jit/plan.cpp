@@ -172,7 +172,8 @@ class Planner {
       work.pop_back();
       const Record& r = at(d.id);
       if (plan_.nest_of[d.id] >= 0) {
-        found.push_back(d);
+        // A part shows other places of the memory that its nest writes, so that must be whole before it is read.
+        found.push_back({d.id, d.aligned && !(r.op->kind == Kind::view && is_part(d.id))});
       } else if (r.op == &input_op || r.op->kind == Kind::source) {
         continue;
       } else if (r.op == &pick_op) {

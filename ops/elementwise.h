@@ -272,11 +272,11 @@ inline Tensor floor(const Operand& x) { return record(floor_op, {x}); }
 
 // --- roots, exponentials, logarithms ------------------------------------------------------------------------------------
 
-// d √x = dx / 2√x, which is inf at 0
+// d √x = dx / 2√x, which is inf at 0 and −inf at −0, where √x is −0
 inline constexpr Op sqrt_op = elementwise({
     .name = "sqrt",
     .lanes = [](Lanes x) { return lane::sqrt(x[0]); },
-    .partials = [](const Tensors&, const Tensor& y) { return Tensors{0.5 / (y + 0)}; },  // √−0 is −0, and −0 + 0 is +0
+    .partials = [](const Tensors&, const Tensor& y) { return Tensors{0.5 / y}; },
     .infer = infer_float,
 });
 // √x; NaN below 0, √−0 = −0.

@@ -101,7 +101,8 @@ void follow(const Json& json, Optimizer optimizer) {
 TEST_CASE("torch: RNN, GRU and LSTM have PyTorch's outputs and all of its gradients") {
   for (const Json& json : golden()["cells"]) {
     const auto name = json["name"].get<std::string>();
-    const Tensor w = tensor(json["w"]), u = tensor(json["u"]), both = tensor(json["b_input"]) + tensor(json["b_hidden"]);
+    const Tensor w = tensor(json["w"]), u = tensor(json["u"]),
+                 both = tensor(json["b_input"]) + tensor(json["b_hidden"]);
     const Tensors state = tensors(json["state"]);
     if (name == "rnn_tanh" || name == "rnn_relu") {
       compare(json, Rnn{w, u, both, name == "rnn_relu" ? Rnn::Activation::relu : Rnn::Activation::tanh}, state[0]);

@@ -1,0 +1,68 @@
+// Every defect that was found has a test of its own name here, unless the test of what it broke would be the same.
+#include <doctest/doctest.h>
+
+#include "ad/grad.h"
+#include "cases.h"
+#include "jit/jit.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
+#include "ops/scan.h"
+#include "ops/shape.h"
+
+using namespace tapeloop;
+
+namespace {
+Tensor numbers(std::vector<double> values, const Shape& shape) { return Tensor::of(values, shape); }
+}  // namespace
+
+TEST_CASE("regressions: a loop over the memory that another shape of it shows does not run before it is written") {
+  const Tensor weights = constant(numbers({1, 2, 3, 4}, {2, 2})), x = numbers({1, 2, 3, 4}, {4});
+  auto f = [&](const Tensor& t) {
+    const Tensor turned = transpose(reshape(t, {2, 2}));
+    const Tensor rows = concat({expand_dims(at(turned, 0, 0) * 10, 0), slice(turned, 0, 1)}, 0);
+    return reshape(reshape(transpose(rows), {4}), {2, 2}) * weights;
+  };
+  auto both = [&](const Tensor& t) {
+    return value_and_grad([&](const Tensor& u) {
+      const Tensor y = f(u);
+      return std::pair{sum(y), y};
+    })(t);
+  };
+  const auto [l, y, g] = both(x);
+  const auto [l2, y2, g2] = jit(both)(x);
+  CHECK(same_bits(l, l2));
+  CHECK(same_bits(y, y2));
+  CHECK(same_bits(g, g2));
+  CHECK(y.to_vector<double>() == std::vector<double>{10, 4, 90, 16});
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: a gradient that does not depend on the arguments is compiled like any other") {
+  auto loss = [](const Tensor& x) { return sum(stack({slice(x, 0, 0, 3), slice(x, 0, 1, 4)})); };
+  const Tensor g = jit(grad(loss))(numbers({1, 2, 3, 4}, {4}));
+  CHECK(g.to_vector<double>() == std::vector<double>{1, 2, 2, 1});
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: parts and loops of generated tensors can meet recorded ones") {
+  auto f = [](const Tensor& x) {
+    const auto [a, b] = chunk<2>(zeros({2, 4}, Dtype::f64) + 1);
+    const auto [last, ys] = scan([](const Tensor& h, const Tensor& t) { return std::pair{h + t, h}; },
+                                 zeros({2}, Dtype::f64), ones({3, 2}, Dtype::f64));
+    return (x + a) * b + last + sum(ys, 0);
+  };
+  const Tensor x = numbers({1, 2}, {1, 2});
+  CHECK(f(x).to_vector<double>() == std::vector<double>{8, 9, 8, 9});
+  CHECK(same_bits(jit(f)(x), f(x)));
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: a generated tensor that is used many times over is written down once") {
+  auto f = [](const Tensor& x) {
+    Tensor g = ones({2}, Dtype::f64);
+    for (int i = 0; i < 60; ++i) g = g + g;
+    return x * g;
+  };
+  CHECK(jit(f)(numbers({1, 2}, {2})).to_vector<double>() == std::vector<double>{0x1p60, 0x1p61});
+  ++testing::cases;
+}
