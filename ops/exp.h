@@ -55,21 +55,22 @@ inline Lane subtract_multiple(Lane x, Lane n, const Step& step) {
 // |n| < 2^22 (f32), 2^51 (f64). In f32 the low bits of the sum are those of n + bias.
 inline double shift(Dtype dtype, int bias) { return dtype == Dtype::f32 ? 0x1.8p23 + bias : 0x1.8p52; }
 
-// x = n·step + r with an integer n and |r| <= step/2, and 2^n·unit, where `unit` is 1 or 1/2.
+// x = n·step + r with an integer n and |r| <= step/2, and 2^n·unit, where `unit` is 1, 1/2 or 1/4.
 struct Reduced {
   Lane shifted, n, r;
   double unit;
 
   // In f32, where the exponent is put together by hand, n must be -127 to 127 for a unit of 1, and -127 gives 0.
   Lane power() const {
-    if (n.dtype() == Dtype::f64) return scale_by_power(n.like(unit), n);
+    if (n.dtype() == Dtype::f64)
+      return unit < 0.5 ? scale_by_power(n.like(unit * 2), n - 1) : scale_by_power(n.like(unit), n);
     return bitcast(bitcast(shifted, Dtype::u32) << 23, Dtype::f32);
   }
 };
 
 // `rounded` is the number whose multiple of the step is looked for, if not x itself.
 inline Reduced reduce(Lane x, Lane rounded, const Step& step, double unit = 1) {
-  const Lane s = x.like(shift(x.dtype(), unit == 1 ? 127 : 126));
+  const Lane s = x.like(shift(x.dtype(), unit == 1 ? 127 : unit == 0.5 ? 126 : 125));
   const Lane shifted = fma(rounded, x.like(step.inverse), s);
   const Lane n = shifted - s;
   return {shifted, n, subtract_multiple(x, n, step), unit};
@@ -170,6 +171,33 @@ inline Lane tanh(Lane x) {
   return with_sign_of(select(e.n == 0, h, a / b), x);
 }
 
+// A quarter of e^|x|, whole and without 1/4: nothing overflows before sinh and cosh do.
+struct QuarterOfExp {
+  Lane whole, less_one;
+  explicit QuarterOfExp(Lane x)
+      : QuarterOfExp(reduce(at_most(abs(x), x.dtype() == Dtype::f32 ? 89.45 : 710.5), kLn2, 0.25)) {}
+
+ private:
+  explicit QuarterOfExp(const Reduced& e) : QuarterOfExp(e.power(), expm1_tail(e.r, e.r)) {}
+  QuarterOfExp(Lane power, Lane q) : whole(fma(power, q, power)), less_one(fma(power, q, power - 0.25)) {}
+};
+
+// (e^x - e^-x)/2 = (E + E/(E + 1))/2 with E = e^x - 1.
+inline Lane sinh(Lane x) {
+  const Lane e = QuarterOfExp(x).less_one;
+  const Lane half = e + e / (4 * e + 1);
+  // Next to 0, where the quarter might be flushed, it is x + x³/6.
+  const Lane near = fma(x, x * x * (1.0 / 6), x);
+  return select(abs(x) < (x.dtype() == Dtype::f32 ? 0x1p-6 : 0x1p-13), near, with_sign_of(half + half, x));
+}
+
+// (e^x + e^-x)/2.
+inline Lane cosh(Lane x) {
+  const Lane e = QuarterOfExp(x).whole;
+  const Lane half = e + 0.0625 / e;
+  return half + half;
+}
+
 // --- log and its kin --------------------------------------------------------------------------------------------------
 
 // A positive normal x = 2^k·(1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and 2^(1-k).
@@ -240,5 +268,38 @@ inline Lane log1p(Lane x) {
 
 // log(1 + e^x) = max(x, 0) + log1p(e^-|x|).
 inline Lane softplus(Lane x) { return select(x > 0, x, x.like(0)) + log1p_ordinary(exp(-abs(x))); }
+
+// log(e^a + e^b) = max(a, b) + log1p(e^-|a - b|); the difference of equal infinities counts as 0.
+inline Lane logaddexp(Lane a, Lane b) {
+  return max(a, b) + log1p_ordinary(exp(-abs(select(a == b, a.like(0), a - b))));
+}
+
+// x·log(y), but 0 for x = 0.
+inline Lane xlogy(Lane x, Lane y) { return select((x == 0) & (y == y), x.like(0), x * log(y)); }
+
+// log(x) + log(2), for arguments whose square would overflow.
+inline Lane log_of_double(Lane x) { return log(x) + kLn2F64[0]; }
+
+// log(a + sqrt(a² + 1)) for a = |x|, as log1p(a + a²/(1 + sqrt(a² + 1))).
+inline Lane asinh(Lane x) {
+  const Lane a = abs(x);
+  const Lane square = a * a;
+  const Lane y = log1p(a + square / (sqrt(square + 1) + 1));
+  return with_sign_of(select(a < (x.dtype() == Dtype::f32 ? 0x1p14 : 0x1p30), y, log_of_double(a)), x);
+}
+
+// log(x + sqrt(x² - 1)), as log1p(t + sqrt(2t + t²)) with t = x - 1.
+inline Lane acosh(Lane x) {
+  const Lane t = x - 1;
+  const Lane y = log1p(t + sqrt(fma(t, t, t + t)));
+  const Lane defined = select(x < (x.dtype() == Dtype::f32 ? 0x1p14 : 0x1p30), y, log_of_double(x));
+  return select(x < 1, x.like(kNaN), defined);
+}
+
+// log((1 + a)/(1 - a))/2 for a = |x|, as log1p(2a/(1 - a))/2.
+inline Lane atanh(Lane x) {
+  const Lane a = abs(x);
+  return with_sign_of(0.5 * log1p((a + a) / (1 - a)), x);
+}
 
 }  // namespace tapeloop::lane

@@ -13,7 +13,9 @@
 // after the other and refitted). The comment above a function gives the range of the fit and its error.
 #pragma once
 
+#include "ops/division.h"
 #include "ops/exp.h"
+#include "ops/gamma.h"
 #include "ops/pow.h"
 #include "ops/trig.h"
 

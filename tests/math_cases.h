@@ -24,7 +24,25 @@ struct Function {
   double low, high;             // where f64 is sampled evenly
   double limit = kInf;          // the bound holds for |x| up to this; from there on the result is NaN
   double bound = 2;             // in ulp
+  double slow = kInf;           // beyond, MPFR takes too long
+  double least = 0;             // smaller results are measured by the ulp of this: their neighbours have other signs
 };
+
+// Γ'/Γ in long double, by the recurrence and the asymptotic series.
+inline double reference_digamma(double at) {
+  constexpr long double pi = 3.14159265358979323846264338327950288L;
+  long double x = at, sum = 0;
+  if (at == 0) return std::copysign(kInf, -at);
+  if (at < 0) {
+    if (at == std::round(at) || std::isinf(at)) return kNan;
+    sum = -pi / std::tan(pi * (x - std::round(x)));
+    x = 1 - x;
+  }
+  for (; x < 30; ++x) sum -= 1 / x;
+  const long double z = 1 / (x * x);
+  return double(sum + std::log(x) - 0.5L / x -
+                z * (1 / 12.0L - z * (1 / 120.0L - z * (1 / 252.0L - z * (1 / 240.0L - z * (1 / 132.0L))))));
+}
 
 inline const Function kFunctions[] = {
     {"exp", lane::exp, [](double x) { return std::exp(x); }, -750, 715},
@@ -39,6 +57,17 @@ inline const Function kFunctions[] = {
     {"erf", lane::erf, [](double x) { return std::erf(x); }, -6.5, 6.5},
     {"sin", lane::sin, [](double x) { return std::sin(x); }, -0x1p20, 0x1p20, 0x1p20},
     {"cos", lane::cos, [](double x) { return std::cos(x); }, -0x1p20, 0x1p20, 0x1p20},
+    {"tan", lane::tan, [](double x) { return std::tan(x); }, -0x1p20, 0x1p20, 0x1p20, 3},
+    {"asin", lane::asin, [](double x) { return std::asin(x); }, -1, 1},
+    {"acos", lane::acos, [](double x) { return std::acos(x); }, -1, 1},
+    {"atan", lane::atan, [](double x) { return std::atan(x); }, -8, 8},
+    {"sinh", lane::sinh, [](double x) { return std::sinh(x); }, -712, 712, kInf, 2.5},
+    {"cosh", lane::cosh, [](double x) { return std::cosh(x); }, -712, 712},
+    {"asinh", lane::asinh, [](double x) { return std::asinh(x); }, -8, 8, kInf, 4},
+    {"acosh", lane::acosh, [](double x) { return std::acosh(x); }, 1, 8, kInf, 4},
+    {"atanh", lane::atanh, [](double x) { return std::atanh(x); }, -1, 1, kInf, 4},
+    {"lgamma", lane::lgamma, [](double x) { return std::lgamma(x); }, -20, 20, kInf, 8, 0x1p10, 1},
+    {"digamma", [](Lane x) { return lane::polygamma(0, x); }, reference_digamma, -20, 20, kInf, 16, 0x1p10, 1},
     {"rsqrt", lane::rsqrt, [](double x) { return 1 / std::sqrt(x); }, 0, 4, kInf, 1.5},
 };
 

@@ -78,6 +78,16 @@ const Specials kSpecials[] = {
     {lane::erf, {{0, 0}, {-0.0, -0.0}, {kInf, 1}, {-kInf, -1}, {1e4, 1}, {-1e4, -1}}},
     {lane::sin, {{0, 0}, {-0.0, -0.0}, {kInf, kNan}, {-kInf, kNan}, {1e30, kNan}}},
     {lane::cos, {{0, 1}, {-0.0, 1}, {kInf, kNan}, {-kInf, kNan}, {1e30, kNan}}},
+    {lane::tan, {{0, 0}, {-0.0, -0.0}, {kInf, kNan}, {1e30, kNan}}},
+    {lane::asin, {{0, 0}, {-0.0, -0.0}, {1.5, kNan}, {-1.5, kNan}, {kInf, kNan}}},
+    {lane::acos, {{1, 0}, {1.5, kNan}, {-1.5, kNan}, {kInf, kNan}}},
+    {lane::atan, {{0, 0}, {-0.0, -0.0}}},
+    {lane::sinh, {{0, 0}, {-0.0, -0.0}, {kInf, kInf}, {-kInf, -kInf}, {1e4, kInf}, {-1e4, -kInf}}},
+    {lane::cosh, {{0, 1}, {-0.0, 1}, {kInf, kInf}, {-kInf, kInf}, {1e4, kInf}, {-1e4, kInf}}},
+    {lane::asinh, {{0, 0}, {-0.0, -0.0}, {kInf, kInf}, {-kInf, -kInf}}},
+    {lane::acosh, {{1, 0}, {0.5, kNan}, {kInf, kInf}, {-kInf, kNan}}},
+    {lane::atanh, {{0, 0}, {-0.0, -0.0}, {1, kInf}, {-1, -kInf}, {2, kNan}, {kInf, kNan}}},
+    {lane::lgamma, {{0, kInf}, {-0.0, kInf}, {1, 0}, {2, 0}, {-3, kInf}, {kInf, kInf}, {-kInf, kInf}}},
     {lane::rsqrt, {{0, kInf}, {-0.0, -kInf}, {4, 0.5}, {kInf, 0}, {-1, kNan}, {-kInf, kNan}}},
 };
 
