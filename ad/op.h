@@ -21,9 +21,11 @@ enum class Kind : std::uint8_t {
   source,       // no operands: full, iota, extent, constant
   elementwise,  // one LaneProgram, all operands of one shape
   view,         // moves elements without computing: reshape, transpose, broadcast, slice, flip, pad, concat, split
-  reduce,       // sum, max, min, argmax over one set of axes
+  reduce,       // sum, prod, max, min, argmax over one set of axes
+  prefix,       // every partial result along an axis: cumsum, linear_recurrence
+  sort,         // argsort along an axis
   matmul,
-  index,        // gather, scatter_add, pick along an axis
+  index,        // gather, scatter
   loop,         // scan
   pick,         // one result of a record with several
 };
@@ -51,6 +53,7 @@ struct Op {
   Kind kind = Kind::elementwise;
   bool cheap = false;     // arithmetic and views: may be computed again instead of kept
   bool linear = false;    // linear in all its operands together: the tangent of the op is the op of the tangents
+  LaneOp fold = LaneOp::add;  // reduce: how two elements become one; prefix: the operation whose neutral element it begins with
   int start = -1;         // index of the optional operand from which the op's sums start (matmul 2, sum 1)
 
   // Result type from operand types; throws Error with the user's line. Records and runs share it.
@@ -59,6 +62,7 @@ struct Op {
   Tensor (*run)(const Op& op, std::span<const Tensor> in, const Attrs& attrs, const Type& type) = nullptr;
 
   // Elementwise: the lane program, and how a change flows through it, in either of two spellings (see Elementwise).
+  // (Prefix: one step, from the result before, x[0], and one element of each operand.)
   Lane (*lanes)(Lanes x) = nullptr;
   Tensors (*partials)(const Tensors& x, const Tensor& y) = nullptr;
   Tensors (*flow)(const Tensors& x, const Tensor& y, const Tensor& v) = nullptr;

@@ -198,6 +198,12 @@ void Emitter::emit_nests(Frame& frame) {
       case NestKind::argmax:
         emit_argmax(nest, frame);
         break;
+      case NestKind::prefix:
+        emit_prefix(nest, frame);
+        break;
+      case NestKind::sort:
+        emit_sort(nest, frame);
+        break;
       case NestKind::scatter:
         emit_scatter(nest, frame);
         break;

@@ -106,9 +106,11 @@ class Emitter {
   llvm::Type* element(Dtype dtype);
   llvm::Type* lanes(llvm::Type* element);
 
-  // emit_reduce.cpp, emit_matmul.cpp
+  // emit_reduce.cpp, emit_prefix.cpp, emit_sort.cpp, emit_matmul.cpp
   void emit_reduce(const Nest& nest, Frame& frame);
   void emit_argmax(const Nest& nest, Frame& frame);
+  void emit_prefix(const Nest& nest, Frame& frame);
+  void emit_sort(const Nest& nest, Frame& frame);
   void emit_scatter(const Nest& nest, Frame& frame);
   void emit_matmul(const Nest& nest, Frame& frame);
 

@@ -1,36 +1,21 @@
 // Reductions, in the order that ops/reduce.h fixes.
 #include <llvm/IR/IRBuilder.h>
 
-#include <limits>
-
 #include "jit/emit.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
+#include "ops/scatter.h"
 
 namespace tapeloop {
 
 using llvm::Value;
-
-namespace {
-
-LaneOp operation(const Op* op) { return op == &max_op ? LaneOp::max : op == &min_op ? LaneOp::min : LaneOp::add; }
-
-double neutral(const Op* op, Dtype dtype) {
-  if (op == &sum_op) return 0;
-  const double sign = op == &max_op ? -1 : 1;
-  if (is_float(dtype)) return sign * std::numeric_limits<double>::infinity();
-  if (dtype == Dtype::i32) return op == &max_op ? double(std::numeric_limits<std::int32_t>::min()) : double(std::numeric_limits<std::int32_t>::max());
-  return op == &max_op ? 0 : double(std::numeric_limits<std::uint32_t>::max());
-}
-
-}  // namespace
 
 void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
   const Record& r = frame[nest.root];
   const Id x = r.in[0];
   const Shape& shape = frame[x].type.shape;
   const Dtype dtype = r.type.dtype;
-  const LaneOp op = operation(r.op);
+  const LaneOp op = r.op->fold;
   const std::size_t rank = shape.size();
   std::vector<bool> reduced(rank, false);
   for (std::int64_t axis : r.attrs.get<Ints>("axes")) reduced[std::size_t(axis)] = true;
@@ -64,7 +49,7 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
         return vector_loop(begin, end, [&](Value* j, Value* mask) {
           at[axis] = Index{j, 1, nullptr};
           auto* sum = total();
-          b_.CreateStore(starts ? pull(frame, r.in[1], place_of_result(), mask) : literal(dtype, neutral(r.op, dtype)), sum);
+          b_.CreateStore(starts ? pull(frame, r.in[1], place_of_result(), mask) : literal(dtype, neutral_of(op, dtype)), sum);
           std::function<void(std::size_t)> inner = [&](std::size_t a) {
             if (a == rank) return add(sum, pull(frame, x, at, mask), nullptr);
             if (!reduced[a]) return inner(a + 1);
@@ -94,7 +79,7 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
   const bool whole = trailing == 0, several = rank - trailing > 1 && !whole;
   auto reduce_one = [&] {
     auto* sum = total();
-    b_.CreateStore(literal(dtype, neutral(r.op, dtype)), sum);
+    b_.CreateStore(literal(dtype, neutral_of(op, dtype)), sum);
     std::function<void(std::size_t)> inner = [&](std::size_t a) {
       if (a < trailing) {
         if (!reduced[a]) return inner(a + 1);
@@ -205,7 +190,7 @@ void Emitter::emit_argmax(const Nest& nest, Frame& frame) {
   if_then(b_.CreateICmpEQ(thread_, number(0)), [&] { walk(0); });
 }
 
-// result = start; result[indices[i]] += updates[i], in the order of i. One thread, so that the order holds.
+// result = start; result[indices[i]] += updates[i] (or = updates[i]), in the order of i. One thread, so that the order holds.
 void Emitter::emit_scatter(const Nest& nest, Frame& frame) {
   const Record& r = frame[nest.root];
   const Record &indices = frame[r.in[0]], &updates = frame[r.in[1]];
@@ -230,7 +215,9 @@ void Emitter::emit_scatter(const Nest& nest, Frame& frame) {
         Value *to = b_.CreateMul(row, row_size), *from = b_.CreateMul(i, row_size);
         vector_loop(number(0), row_size, [&](Value* j, Value* mask) {
           const Index place{b_.CreateAdd(to, j), 1, nullptr}, source{b_.CreateAdd(from, j), 1, nullptr};
-          store(out, dtype, place, combine(LaneOp::add, dtype, load(out, dtype, place, mask), load(update_pointer, updates.type.dtype, source, mask)), mask);
+          Value* update = load(update_pointer, updates.type.dtype, source, mask);
+          if (r.op != &scatter_set_op) update = combine(LaneOp::add, dtype, load(out, dtype, place, mask), update);
+          store(out, dtype, place, update, mask);
         });
       });
     });

@@ -104,6 +104,8 @@ class Planner {
           need(r.in[0]), need(r.in[1]);
           break;
         case Kind::index:
+        case Kind::prefix:
+        case Kind::sort:
           for (Id operand : r.in) need(operand);
           break;
         case Kind::reduce:
@@ -270,6 +272,11 @@ class Planner {
         break;
       case Kind::reduce:
         plan_.nest_of[id] = new_nest(r.op == &argmax_op ? NestKind::argmax : NestKind::reduce, id, r.type.shape);
+        must_store_[id] = true;
+        break;
+      case Kind::prefix:
+      case Kind::sort:
+        plan_.nest_of[id] = new_nest(r.op->kind == Kind::sort ? NestKind::sort : NestKind::prefix, id, r.type.shape);
         must_store_[id] = true;
         break;
       case Kind::index:
@@ -532,7 +539,7 @@ PlanPtr make_plan(const TapePtr& tape, std::size_t constants, std::size_t states
 }
 
 std::string to_string(const Plan& plan) {
-  static constexpr std::string_view kNames[] = {"map", "matmul", "reduce", "argmax", "scatter", "loop"};
+  static constexpr std::string_view kNames[] = {"map", "matmul", "reduce", "argmax", "prefix", "sort", "scatter", "loop"};
   std::string text;
   for (std::size_t n = 0; n < plan.nests.size(); ++n) {
     const Nest& nest = plan.nests[n];

@@ -10,7 +10,7 @@
 
 namespace tapeloop {
 
-enum class NestKind : std::uint8_t { map, matmul, reduce, argmax, scatter, loop };
+enum class NestKind : std::uint8_t { map, matmul, reduce, argmax, prefix, sort, scatter, loop };
 
 // One value written by a nest: into its own buffer, or into a place in the buffer of a concat, of a packed operand or of a
 // result slot.

@@ -32,18 +32,6 @@ Shape rows_at(const Shape& indices, const Shape& table) {
   return shape;
 }
 
-// The position of index i among n rows; negative when it is outside.
-std::int64_t position(const Tensor& indices, std::int64_t i, std::int64_t n) {
-  std::int64_t index;
-  if (indices.dtype() == Dtype::u32) {
-    index = reinterpret_cast<const std::uint32_t*>(indices.bytes())[i];
-  } else {
-    index = reinterpret_cast<const std::int32_t*>(indices.bytes())[i];
-    if (index < 0) index += n;
-  }
-  return index >= 0 && index < n ? index : -1;
-}
-
 // --- gather -------------------------------------------------------------------------------------------------------------
 
 Type infer_gather(const Op&, std::span<const Type> in, const Attrs&, const Where& where) {
@@ -60,7 +48,7 @@ Tensor run_gather(const Op&, std::span<const Tensor> in, const Attrs& attrs, con
   const Tensor nothing = full_op.run(full_op, {}, {{"value", outside}}, row_type);
   auto buffer = Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
   for (std::int64_t i = 0; i < count && bytes > 0; ++i) {
-    const std::int64_t at = position(in[1], i, n);
+    const std::int64_t at = row_position(in[1], i, n);
     const std::byte* row = at < 0 ? nothing.bytes() : in[0].bytes() + std::size_t(at) * bytes;
     std::memcpy(buffer->data() + std::size_t(i) * bytes, row, bytes);
   }
@@ -114,7 +102,7 @@ Tensor run_scatter_add(const Op&, std::span<const Tensor> in, const Attrs&, cons
   auto run = [&]<class T>(T) {
     const T* update = reinterpret_cast<const T*>(in[1].bytes());
     for (std::int64_t i = 0; i < count; ++i, update += width) {
-      const std::int64_t at = position(in[0], i, n);
+      const std::int64_t at = row_position(in[0], i, n);
       if (at < 0) continue;
       T* row = reinterpret_cast<T*>(buffer->data()) + at * width;
       for (std::int64_t j = 0; j < width; ++j) row[j] = row[j] + update[j];
@@ -149,6 +137,17 @@ Pushforward jvp_scatter_add(const Record& r, const Tensors& in, const Tensors& d
 }
 
 }  // namespace
+
+std::int64_t row_position(const Tensor& indices, std::int64_t i, std::int64_t n) {
+  std::int64_t index;
+  if (indices.dtype() == Dtype::u32) {
+    index = reinterpret_cast<const std::uint32_t*>(indices.bytes())[i];
+  } else {
+    index = reinterpret_cast<const std::int32_t*>(indices.bytes())[i];
+    if (index < 0) index += n;
+  }
+  return index >= 0 && index < n ? index : -1;
+}
 
 constinit const Op gather_op = {.name = "gather",
                                 .kind = Kind::index,
@@ -217,6 +216,87 @@ Tensor one_hot(const Tensor& indices, const Extent& n, Dtype dtype, Where where)
   check_size("one_hot", {dtype, shape, nullptr}, where);
   const Tensor position = expand_dims(indices, -1, where);
   return cast(Operand(position, where) == iota(shape, -1, indices.dtype(), where), dtype, where);
+}
+
+namespace {
+
+// A position along an axis of extent n, counted from the front; −2³¹ when outside, so that sums of such stay outside.
+struct Positions {
+  Tensor inside, value;
+  Positions(const Tensor& indices, const Extent& n, const Where& where) {
+    const Operand size(extent(n, Dtype::i32, where), where);
+    const Operand index(cast(indices, Dtype::i32, where), where);
+    const Operand at(tapeloop::where(Operand(index < 0, where), index + size, index), where);
+    inside = logical_and(Operand(at >= 0, where), Operand(at < size, where));
+    value = at.tensor;
+  }
+};
+
+constexpr std::int64_t kOutside = std::numeric_limits<std::int32_t>::min();
+
+void check_flat(const Shape& shape, const Where& where) {
+  if (count_of(shape) > std::numeric_limits<std::int32_t>::max())
+    throw Error(fmt::format("indices reach 2^31 - 1 elements, {} has {}", to_string(shape), count_of(shape)), where);
+}
+
+}  // namespace
+
+Tensor flat_along(const Shape& shape, const Tensor& indices, int axis, const Where& where) {
+  check_flat(shape, where);
+  check_indices("take_along", indices.type(), where);
+  Shape rest = indices.shape(), want = shape;
+  if (rest.size() == want.size()) rest[std::size_t(axis)] = want[std::size_t(axis)];
+  if (!agree(rest, want))
+    throw Error(
+        fmt::format("take_along: indices {} for {} along axis {}", to_string(indices.shape()), to_string(shape), axis),
+        where, "all extents but that of the axis must agree");
+  const Positions along(indices, shape[std::size_t(axis)], where);
+  Tensor flat;
+  Extent stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0; stride = stride * shape[i]) {
+    const Tensor place = int(i) == axis ? along.value : iota(indices.shape(), int(i), Dtype::i32, where);
+    const Tensor term = Operand(place, where) * extent(stride, Dtype::i32, where);
+    flat = flat.is_empty() ? term : Tensor(Operand(flat, where) + term);
+  }
+  return tapeloop::where(Operand(along.inside, where), flat, kOutside);
+}
+
+Tensor flat_nd(const Shape& shape, const Tensor& indices, const Where& where) {
+  check_flat(shape, where);
+  check_indices("gather_nd", indices.type(), where);
+  const std::int64_t k = indices.rank() > 0 ? indices.size(-1).pin() : 0;
+  if (k < 1 || k > std::int64_t(shape.size()))
+    throw Error(fmt::format("gather_nd: indices {} for {}", to_string(indices.shape()), to_string(shape)), where,
+                "the last axis of the indices holds a position for each of the first axes");
+  Tensor flat, inside;
+  for (std::int64_t i = 0; i < k; ++i) {
+    const Positions along(at(indices, -1, i, where), shape[std::size_t(i)], where);
+    if (flat.is_empty()) {
+      flat = along.value;
+      inside = along.inside;
+    } else {
+      flat = Operand(Operand(flat, where) * extent(shape[std::size_t(i)], Dtype::i32, where), where) + along.value;
+      inside = logical_and(Operand(inside, where), along.inside);
+    }
+  }
+  return tapeloop::where(Operand(inside, where), flat, kOutside);
+}
+
+Tensor take_along(const Tensor& x, const Tensor& indices, int axis, Where where) {
+  check_value("take_along", x, where);
+  check_value("take_along", indices, where);
+  axis = normal_axis("take_along", axis, x.rank(), where);
+  return gather(reshape(x, {extent_product(x.shape())}, where), flat_along(x.shape(), indices, axis, where), 0, where);
+}
+
+Tensor gather_nd(const Tensor& x, const Tensor& indices, Where where) {
+  check_value("gather_nd", x, where);
+  check_value("gather_nd", indices, where);
+  const Tensor flat = flat_nd(x.shape(), indices, where);
+  const auto k = std::ptrdiff_t(indices.size(-1).value());
+  Shape rows{extent_product(Shape(x.shape().begin(), x.shape().begin() + k))};
+  rows.insert(rows.end(), x.shape().begin() + k, x.shape().end());
+  return gather(reshape(x, rows, where), flat, 0, where);
 }
 
 }  // namespace tapeloop

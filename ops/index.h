@@ -22,8 +22,25 @@ Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Tensor& s
 // 0 where the index is outside. Derivative: the cotangent at the picked element, zero elsewhere.
 Tensor pick_along(const Tensor& x, const Tensor& indices, int axis = -1, Where where = Where::current());
 
+// One element of x for each index: y[i, j, …] = x[i, j, …] with the position along `axis` replaced by indices[i, j, …].
+// indices has x's shape but along the axis, where it has any extent. Derivative: scatter_along of the cotangent, added.
+Tensor take_along(const Tensor& x, const Tensor& indices, int axis = -1, Where where = Where::current());
+
+// x[i₁, …, i_k] for the k numbers along the last axis of `indices`, which stand for the first k axes of x: the result has
+// the other axes of indices, then the other axes of x.
+Tensor gather_nd(const Tensor& x, const Tensor& indices, Where where = Where::current());
+
 // 1 at the index, 0 elsewhere, along a new last axis of extent n.
 Tensor one_hot(const Tensor& indices, const Extent& n, Dtype dtype = Dtype::f32, Where where = Where::current());
+
+// Positions in a tensor of `shape` that is laid out in a row, from positions along one axis (take_along) or along the first
+// k axes (gather_nd); −2³¹, which is outside of all tensors, where one is outside of its axis. Throws Error when the
+// tensor has 2³¹ elements or more.
+Tensor flat_along(const Shape& shape, const Tensor& indices, int axis, const Where& where);
+Tensor flat_nd(const Shape& shape, const Tensor& indices, const Where& where);
+
+// The row that index number i names among n rows; negative when it is outside.
+std::int64_t row_position(const Tensor& indices, std::int64_t i, std::int64_t n);
 
 extern const Op gather_op;  // operands: table, indices; attribute: outside (f64: what floats are outside, NaN or 0)
 extern const Op scatter_add_op;  // operands: indices, updates, optional start; attribute: shape

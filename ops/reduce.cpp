@@ -4,18 +4,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <type_traits>
 
 #include "ad/arithmetic.h"
 #include "ad/tape.h"
 #include "ops/elementwise.h"
+#include "ops/prefix.h"
 #include "ops/shape.h"
 
 namespace tapeloop {
 namespace {
 
 constexpr int kPartials = 16;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::shared_ptr<Buffer> buffer_for(const Type& type) {
   return Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
@@ -99,30 +102,31 @@ struct Walk {
   }
 };
 
-// --- sum --------------------------------------------------------------------------------------------------------------
+// --- sum, product --------------------------------------------------------------------------------------------------------------
 
-// `T` is an unsigned type for integers, so that they wrap.
-template <class T>
-void sum_of(const Walk& walk, const T* x, const T* start, T* out) {
+// Σ or Π. `T` is an unsigned type for integers, so that they wrap.
+template <class T, class Combine>
+void fold(const Walk& walk, const T* x, const T* start, T* out, T neutral, Combine combine) {
   const auto kept = walk.kept.offsets(), reduced = walk.reduced.offsets();
   for (std::int64_t at : kept) {
     if (walk.run_is_reduced) {
-      T partial[kPartials] = {};
+      T partial[kPartials];
+      std::fill_n(partial, kPartials, neutral);
       for (std::int64_t before : reduced) {
         const T* run = x + at + before;
         std::int64_t j = 0;
         for (; j + kPartials <= walk.run; j += kPartials)
-          for (int i = 0; i < kPartials; ++i) partial[i] = partial[i] + run[j + i];
-        for (int i = 0; j + i < walk.run; ++i) partial[i] = partial[i] + run[j + i];
+          for (int i = 0; i < kPartials; ++i) partial[i] = combine(partial[i], run[j + i]);
+        for (int i = 0; j + i < walk.run; ++i) partial[i] = combine(partial[i], run[j + i]);
       }
       for (int width = kPartials / 2; width >= 1; width /= 2)
-        for (int i = 0; i < width; ++i) partial[i] = partial[i] + partial[i + width];
-      *out++ = start ? *start++ + partial[0] : partial[0];
+        for (int i = 0; i < width; ++i) partial[i] = combine(partial[i], partial[i + width]);
+      *out++ = start ? combine(*start++, partial[0]) : partial[0];
     } else {
-      for (std::int64_t j = 0; j < walk.run; ++j) out[j] = start ? start[j] : T(0);
+      for (std::int64_t j = 0; j < walk.run; ++j) out[j] = start ? start[j] : neutral;
       for (std::int64_t before : reduced) {
         const T* run = x + at + before;
-        for (std::int64_t j = 0; j < walk.run; ++j) out[j] = out[j] + run[j];
+        for (std::int64_t j = 0; j < walk.run; ++j) out[j] = combine(out[j], run[j]);
       }
       out += walk.run;
       if (start) start += walk.run;
@@ -140,12 +144,14 @@ Type infer_reduce(const Op& op, std::span<const Type> in, const Attrs& attrs, co
   return type;
 }
 
-Tensor run_sum(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
+template <class Combine>
+Tensor run_fold(const Op& op, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
   const Walk walk(in[0].shape(), attrs.get<Ints>("axes"));
   auto buffer = buffer_for(type);
   auto run = [&]<class T>(T) {
-    sum_of(walk, reinterpret_cast<const T*>(in[0].bytes()),
-           in.size() == 2 ? reinterpret_cast<const T*>(in[1].bytes()) : nullptr, reinterpret_cast<T*>(buffer->data()));
+    fold(walk, reinterpret_cast<const T*>(in[0].bytes()),
+         in.size() == 2 ? reinterpret_cast<const T*>(in[1].bytes()) : nullptr, reinterpret_cast<T*>(buffer->data()),
+         T(neutral_of(op.fold, type.dtype)), Combine());
   };
   if (type.dtype == Dtype::f32)
     run(float());
@@ -175,7 +181,44 @@ Pushforward jvp_sum(const Record& r, const Tensors& in, const Tensors& dots) {
   return {record(sum_op, in, r.attrs, r.where), {dot}};
 }
 
-// --- max, min, argmax ---------------------------------------------------------------------------------------------------
+// The product of all other elements that are reduced with one: of those before and of those after it.
+Tensor product_of_others(const Tensor& x, const Ints& axes, const Where& where) {
+  std::vector<int> order;
+  for (std::int64_t axis : kept_axes(axes, x.shape().size())) order.push_back(int(axis));
+  Shape row, moved;
+  for (int axis : order) row.push_back(x.size(axis));
+  Extent n = 1;
+  for (std::int64_t axis : axes) {
+    order.push_back(int(axis));
+    n = n * x.size(int(axis));
+  }
+  for (int axis : order) moved.push_back(x.size(axis));
+  row.push_back(n);
+  const Tensor flat = reshape(transpose(x, order, where), row, where);
+  const Tensor before = cumprod(slice_at(pad(flat, -1, 1, 0, 1, 0, where), -1, 0, n, where), -1, false, where);
+  const Tensor after = cumprod(slice_at(pad(flat, -1, 0, 1, 1, 0, where), -1, 1, n, where), -1, true, where);
+  std::vector<int> back(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) back[std::size_t(order[i])] = int(i);
+  return transpose(reshape(Operand(before, where) * after, moved, where), back, where);
+}
+
+// x̄ᵢ = ȳ Π xⱼ over the others
+Pullback vjp_prod(const Record& r, const Tensors& in, const Demand&) {
+  return {record(prod_op, in, r.attrs, r.where), [r, x = in[0]](const Tensors& cts) {
+            const Ints& axes = r.attrs.get<Ints>("axes");
+            return Tensors{Operand(stretch(cts[0], x.shape(), axes, r.where), r.where) *
+                           product_of_others(x, axes, r.where)};
+          }};
+}
+
+// ẏ = Σᵢ ẋᵢ Π xⱼ over the others
+Pushforward jvp_prod(const Record& r, const Tensors& in, const Tensors& dots) {
+  const Tensor others = product_of_others(in[0], r.attrs.get<Ints>("axes"), r.where);
+  return {record(prod_op, in, r.attrs, r.where),
+          {record(sum_op, Tensors{Operand(dots[0], r.where) * others}, r.attrs, r.where)}};
+}
+
+// --- max, min ---------------------------------------------------------------------------------------------------
 
 // What flushing does to an operand, which a comparison alone would not write down. Nothing while denormals are kept.
 template <class T>
@@ -269,55 +312,6 @@ Pushforward jvp_best(const Record& r, const Tensors& in, const Tensors& dots) {
   return {y, {record(sum_op, Tensors{taken}, r.attrs, r.where) / ties.count}};
 }
 
-Type infer_argmax(const Op&, std::span<const Type> in, const Attrs& attrs, const Where& where) {
-  const auto axis = std::size_t(attrs.integer("axis"));
-  if (in[0].dtype == Dtype::boolean)
-    throw Error(fmt::format("argmax: booleans have no order: {}", to_string(in[0])), where, "cast(x, Dtype::i32)");
-  if (in[0].shape[axis].value() == 0)
-    throw Error(fmt::format("argmax: axis {} of {} is empty", axis, to_string(in[0].shape)), where);
-  return {Dtype::i32, without(in[0].shape, Ints{std::int64_t(axis)}), nullptr};
-}
-
-template <class T>
-void first_greatest(const T* x, std::int32_t* out, std::int64_t outer, std::int64_t size, std::int64_t inner) {
-  for (std::int64_t o = 0; o < outer; ++o, x += size * inner)
-    for (std::int64_t i = 0; i < inner; ++i) {
-      std::int32_t best = 0;
-      for (std::int64_t j = 1; j < size; ++j) {
-        const T now = x[j * inner + i], before = x[best * inner + i];
-        if (before == before && (now > before || now != now)) best = std::int32_t(j);
-      }
-      *out++ = best;
-    }
-}
-
-Tensor run_argmax(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
-  const auto axis = std::size_t(attrs.integer("axis"));
-  const Shape& shape = in[0].shape();
-  std::int64_t outer = 1, inner = 1;
-  for (std::size_t i = 0; i < shape.size(); ++i) (i < axis ? outer : inner) *= i == axis ? 1 : shape[i].value();
-  auto buffer = buffer_for(type);
-  auto run = [&]<class T>(T) {
-    first_greatest(reinterpret_cast<const T*>(in[0].bytes()), reinterpret_cast<std::int32_t*>(buffer->data()), outer,
-                   shape[axis].value(), inner);
-  };
-  switch (in[0].dtype()) {
-    case Dtype::f32:
-      run(float());
-      break;
-    case Dtype::f64:
-      run(double());
-      break;
-    case Dtype::i32:
-      run(std::int32_t());
-      break;
-    default:
-      run(std::uint32_t());
-      break;
-  }
-  return Tensor(type, std::move(buffer));
-}
-
 // --- extent -------------------------------------------------------------------------------------------------------------
 
 Type infer_extent(const Op&, std::span<const Type>, const Attrs& attrs, const Where&) {
@@ -351,32 +345,58 @@ void needs_float(std::string_view op, const Tensor& x, const Where& where) {
                 "cast(x, Dtype::f32) converts");
 }
 
+void needs_boolean(std::string_view op, const Tensor& x, const Where& where) {
+  check_value(op, x, where);
+  if (x.dtype() != Dtype::boolean)
+    throw Error(fmt::format("{}: needs a boolean operand, got {}", op, to_string(x.type())), where,
+                "a comparison makes booleans: x != 0");
+}
+
 }  // namespace
+
+double neutral_of(LaneOp fold, Dtype dtype) {
+  if (fold == LaneOp::add) return 0;
+  if (fold == LaneOp::mul) return 1;
+  const bool greatest = fold == LaneOp::max;
+  if (is_float(dtype)) return greatest ? -kInfinity : kInfinity;
+  if (dtype == Dtype::u32) return greatest ? 0 : double(std::numeric_limits<std::uint32_t>::max());
+  return greatest ? double(std::numeric_limits<std::int32_t>::lowest())
+                  : double(std::numeric_limits<std::int32_t>::max());
+}
 
 constinit const Op sum_op = {.name = "sum",
                              .kind = Kind::reduce,
                              .start = 1,
                              .infer = infer_reduce,
-                             .run = run_sum,
+                             .run = run_fold<std::plus<>>,
                              .vjp = vjp_sum,
                              .jvp = jvp_sum};
+constinit const Op prod_op = {.name = "prod",
+                              .kind = Kind::reduce,
+                              .fold = LaneOp::mul,
+                              .infer = infer_reduce,
+                              .run = run_fold<std::multiplies<>>,
+                              .vjp = vjp_prod,
+                              .jvp = jvp_prod};
 constinit const Op max_op = {.name = "max",
                              .kind = Kind::reduce,
+                             .fold = LaneOp::max,
                              .infer = infer_reduce,
                              .run = run_best<true>,
                              .vjp = vjp_best,
                              .jvp = jvp_best};
 constinit const Op min_op = {.name = "min",
                              .kind = Kind::reduce,
+                             .fold = LaneOp::min,
                              .infer = infer_reduce,
                              .run = run_best<false>,
                              .vjp = vjp_best,
                              .jvp = jvp_best};
-constinit const Op argmax_op = {.name = "argmax", .kind = Kind::reduce, .infer = infer_argmax, .run = run_argmax};
 constinit const Op extent_op = {
     .name = "extent", .kind = Kind::source, .cheap = true, .infer = infer_extent, .run = run_extent};
 
 Tensor sum(const Tensor& x, const Axes& axes, bool keep, Where where) { return reduce(sum_op, x, axes, keep, where); }
+Tensor prod(const Tensor& x, const Axes& axes, bool keep, Where where) { return reduce(prod_op, x, axes, keep, where); }
 Tensor max(const Tensor& x, const Axes& axes, bool keep, Where where) { return reduce(max_op, x, axes, keep, where); }
 Tensor min(const Tensor& x, const Axes& axes, bool keep, Where where) { return reduce(min_op, x, axes, keep, where); }
 
@@ -385,6 +405,16 @@ Tensor mean(const Tensor& x, const Axes& axes, bool keep, Where where) {
   Shape reduced;
   for (std::int64_t axis : normal_axes("mean", axes, x.rank(), where)) reduced.push_back(x.shape()[std::size_t(axis)]);
   return Operand(sum(x, axes, keep, where), where) / extent(extent_product(reduced), x.dtype(), where);
+}
+
+// As numbers 0 and 1, whose neutral elements are on the right side: the greatest of no u32 is 0, the least is not 0.
+Tensor any(const Tensor& x, const Axes& axes, bool keep, Where where) {
+  needs_boolean("any", x, where);
+  return Operand(max(cast(x, Dtype::u32, where), axes, keep, where), where) != 0;
+}
+Tensor all(const Tensor& x, const Axes& axes, bool keep, Where where) {
+  needs_boolean("all", x, where);
+  return Operand(min(cast(x, Dtype::u32, where), axes, keep, where), where) != 0;
 }
 
 Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep, Where where) {
@@ -409,12 +439,6 @@ Tensor log_softmax(const Tensor& x, int axis, Where where) {
   const Tensor shifted = Operand(x, where) - shift_of(x, axis, where);
   const Tensor total = sum(exp(Operand(shifted, where)), axis, true, where);
   return Operand(shifted, where) - log(Operand(total, where));
-}
-
-Tensor argmax(const Tensor& x, int axis, Where where) {
-  check_value("argmax", x, where);
-  axis = normal_axis("argmax", axis, x.rank(), where);
-  return record(argmax_op, Tensors{x}, {{"axis", std::int64_t(axis)}}, where);
 }
 
 Tensor extent(const Extent& value, Dtype dtype, Where where) {
