@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "ops/elementwise.h"
 
 namespace tapeloop {
@@ -65,6 +68,24 @@ Tensor iota(const Shape& shape, int axis, Dtype dtype, Where where) {
 Tensor arange(const Extent& n, Dtype dtype, Where where) {
   check_size("arange", {dtype, {n}, nullptr}, where);
   return iota({n}, 0, dtype, where);
+}
+
+Tensor arange(double start, double stop, double step, Dtype dtype, Where where) {
+  if (step == 0 || !std::isfinite((stop - start) / step))
+    throw Error(fmt::format("arange: from {} to {} by {}", start, stop, step), where);
+  const auto n = std::int64_t(std::max(0.0, std::ceil((stop - start) / step)));
+  return Operand(start, where) + Tensor(Operand(step, where) * iota({n}, 0, dtype, where));
+}
+
+// The last one is `stop` itself, whatever the steps before it rounded to.
+Tensor linspace(double start, double stop, std::int64_t n, Dtype dtype, Where where) {
+  if (n < 0) throw Error(fmt::format("linspace: {} numbers", n), where);
+  if (!is_float(dtype))
+    throw Error(fmt::format("linspace: needs a floating-point dtype, got {}", name_of(dtype)), where);
+  const Tensor i = iota({n}, 0, dtype, where);
+  if (n < 2) return Operand(i, where) + start;
+  const Tensor before = Operand(start, where) + Tensor(Operand((stop - start) / double(n - 1), where) * i);
+  return tapeloop::where(Operand(Operand(i, where) == n - 1, where), stop, before);
 }
 
 Tensor eye(const Extent& n, Dtype dtype, Where where) {

@@ -15,6 +15,12 @@ Tensor iota(const Shape& shape, int axis, Dtype dtype = Dtype::i32, Where where 
 // 0, 1, …, n − 1
 Tensor arange(const Extent& n, Dtype dtype = Dtype::i32, Where where = Where::current());
 
+// start, start + step, … before `stop`: ⌈(stop − start)/step⌉ of them. Throws Error when step is 0.
+Tensor arange(double start, double stop, double step, Dtype dtype = Dtype::f32, Where where = Where::current());
+
+// n numbers evenly from start to stop, both included; only `start` when n is 1.
+Tensor linspace(double start, double stop, std::int64_t n, Dtype dtype = Dtype::f32, Where where = Where::current());
+
 // The identity matrix [n, n].
 Tensor eye(const Extent& n, Dtype dtype = Dtype::f32, Where where = Where::current());
 
