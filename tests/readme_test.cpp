@@ -48,7 +48,10 @@ TEST_CASE("readme: its C++ is compiled somewhere") {
   for (const char* folder : {"examples", "tests"})
     for (const auto& entry : fs::directory_iterator(root / folder))
       if (entry.path().extension() == ".cpp") compiled += read(entry.path());
-  const std::vector<std::string> blocks = cpp_blocks(read(root / "README.md"));
-  CHECK(!blocks.empty());
-  for (const std::string& block : blocks) CHECK_MESSAGE(compiled.find(block) != std::string::npos, "in no compiled file:\n" << block);
+  for (const char* page : {"README.md", "ops/README.md"}) {
+    const std::vector<std::string> blocks = cpp_blocks(read(root / page));
+    CHECK(!blocks.empty());
+    for (const std::string& block : blocks)
+      CHECK_MESSAGE(compiled.find(block) != std::string::npos, page << ": in no compiled file:\n" << block);
+  }
 }
