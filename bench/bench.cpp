@@ -14,13 +14,14 @@
 
 #include "ad/error.h"
 #include "bench/measure.h"
+#include "bench/peer.h"
 #include "bench/report.h"
 
 namespace tapeloop::bench {
 namespace {
 
 struct Choice {
-  std::vector<std::string> tasks{"train", "infer"}, cells, rows, systems{"tapeloop"};
+  std::vector<std::string> tasks{"train", "infer"}, cells, rows, systems{"tapeloop", "onednn", "torch"};
   std::vector<int> threads{1, 2};
   double seconds = 0.5;
   std::string json;
@@ -56,8 +57,13 @@ std::vector<Problem> chosen_problems(const Choice& choice) {
 
 Contenders chosen_contenders(const Choice& choice) {
   Contenders contenders;
-  for (const std::string& system : choice.systems)
-    if (system == "tapeloop") contenders.push_back(tapeloop_contender());
+  for (const std::string& system : choice.systems) {
+    auto contender = system == "tapeloop" ? tapeloop_contender() : peer_contender(peer_command(system));
+    if (contender)
+      contenders.push_back(std::move(contender));
+    else
+      fmt::print(stderr, "bench: {} is not here to be measured\n", system);
+  }
   return contenders;
 }
 
@@ -73,7 +79,9 @@ int run(int argc, char** argv) {
       ->check(CLI::IsMember(all_cells()));
   app.add_option("--rows", choice.rows, "sizes B,T,H, separated by semicolons or given one by one")->delimiter(';');
   app.add_option("--threads", choice.threads, "numbers of threads")->delimiter(',')->check(CLI::PositiveNumber);
-  app.add_option("--systems", choice.systems, "tapeloop")->delimiter(',')->check(CLI::IsMember({"tapeloop"}));
+  app.add_option("--systems", choice.systems, "tapeloop, onednn, torch")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"tapeloop", "onednn", "torch"}));
   app.add_option("--seconds", choice.seconds, "about so long for a system and a problem")->check(CLI::PositiveNumber);
   app.add_option("--json", choice.json, "write one JSON object a line to this file");
   CLI11_PARSE(app, argc, argv);
