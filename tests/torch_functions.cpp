@@ -9,16 +9,13 @@
 #include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/source.h"
-#include "torch_language.h"
+#include "torch_table.h"
 
 namespace tapeloop::testing::torch {
-namespace {
-
-using Table = std::map<std::string, Function>;
-
 Function unary(Tensor (*f)(const Operand&)) {
   return [f](const Args& a) { return tensor_value(f(floating(a.tensor(0, "input")))); };
 }
+namespace {
 Function operation(const std::string& op) {
   return [op](const Args& a) {
     if (a.positional.size() > 1 || a.named.contains("other")) {
@@ -30,17 +27,26 @@ Function operation(const std::string& op) {
     throw BadCase(op + ": one operand");
   };
 }
+}  // namespace
+
 Function pairwise(Tensor (*f)(const Operand&, const Operand&)) {
   return [f](const Args& a) {
     const auto [x, y] = promoted(a.positional.at(0), *a.find(1, "other"));
     return tensor_value(f(floating(x), floating(y)));
   };
 }
-Axes axes_of(const Args& a, std::size_t i = 1) {
+Axes axes_of(const Args& a, std::size_t i) {
   const auto dims = a.integers(i, "dim");
   return dims.empty() ? Axes::everything() : Axes(std::vector<int>(dims.begin(), dims.end()));
 }
 bool keeps(const Args& a) { return a.flag(2, "keepdim"); }
+Value reduced_loss(const Tensor& each, const Args& a, std::size_t i) {
+  const std::string how = a.text(i, "reduction", "mean");
+  return tensor_value(how == "sum" ? sum(each) : how == "mean" ? mean(each) : each);
+}
+
+namespace {
+
 Shape shape_of(const std::vector<std::int64_t>& sizes) { return Shape(sizes.begin(), sizes.end()); }
 
 // max and min: of everything, of two tensors, or along an axis with the places.
@@ -56,11 +62,6 @@ Value best(const Args& a, bool greatest) {
   if (axes.all) return tensor_value(y);
   const Tensor place = argmax(greatest ? x : -x, axes.list[0]);
   return list_value({tensor_value(y), tensor_value(keeps(a) ? expand_dims(place, axes.list[0]) : place)});
-}
-
-Value reduced_loss(const Tensor& each, const Args& a, std::size_t i) {
-  const std::string how = a.text(i, "reduction", "mean");
-  return tensor_value(how == "sum" ? sum(each) : how == "mean" ? mean(each) : each);
 }
 
 Value made(const Args& a, double value) {
@@ -255,15 +256,6 @@ void shape_functions(Table& t) {
     order.push_back(axis + 1);
     return tensor_value(transpose(stack(windows, axis), order));
   };
-  t["repeat"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    const auto times = a.integers(1, "repeats");
-    Shape shape(times.size(), 1);
-    std::copy(x.shape().begin(), x.shape().end(), shape.end() - x.rank());
-    Tensor y = reshape(x, shape);
-    for (std::size_t axis = 0; axis < times.size(); ++axis) y = concat(Tensors(std::size_t(times[axis]), y), int(axis));
-    return tensor_value(y);
-  };
 }
 
 void index_functions(Table& t) {
@@ -385,6 +377,7 @@ const Function& function_named(const std::string& name) {
     index_functions(t);
     making_functions(t);
     python_functions(t);
+    add_network_functions(t);
     return t;
   }();
   const auto found = table.find(name);

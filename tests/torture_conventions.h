@@ -6,6 +6,7 @@
 //   abs(0), sign(x), floor(x)        0                      0                  0
 //   maximum(a, a), minimum(a, a)     half each              half each          half each
 //   max, min over axes, ties         equal shares           amax: equal        equal
+//   hardtanh, clamp at the bounds    hardtanh 1, clamp 1    0, 1               1, half
 //   sqrt(0), sqrt(−0)                inf, −inf              inf, −inf          inf, −inf
 //   0 · an infinite derivative       NaN                    NaN                NaN
 //   where, the side not taken        selected: exactly 0,   the same           the same
@@ -34,11 +35,20 @@ namespace tapeloop::testing {
 // deviate.
 struct Convention {
   std::string why;
-  std::map<std::string, std::vector<double>> gradients;  // ours, row-major
+  std::map<std::string, std::vector<double>> gradients;  // ours, row-major; those that are not named are as recorded
+  std::map<int, std::vector<double>> higher = {};        // by order
 };
 
 inline const std::map<std::string, Convention>& conventions() {
-  static const std::map<std::string, Convention> table{};
+  static const std::map<std::string, Convention> table{
+      {"A15",
+       {"hardtanh is clamp, whose derivative is that of x at both bounds; in JAX it is 1 there, too",
+        {{"x", {1, 1, 1}}}}},
+      {"B35",
+       {"PyTorch's second derivative at 0 is NaN; the right one is −π²/3",
+        {},
+        {{2, {-3.289868133696453, -1.190227128238936}}}}},
+  };
   return table;
 }
 
