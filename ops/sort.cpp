@@ -25,9 +25,13 @@ void sort_rows(const T* x, std::int32_t* out, std::int64_t outer, std::int64_t s
   for (std::int64_t o = 0; o < outer; ++o, x += size * inner, out += size * inner)
     for (std::int64_t i = 0; i < inner; ++i) {
       std::iota(order.begin(), order.end(), 0);
-      std::stable_sort(order.begin(), order.end(), [&](std::int32_t j, std::int32_t k) {
+      // Equal ones by their positions, which makes the order stable.
+      std::sort(order.begin(), order.end(), [&](std::int32_t j, std::int32_t k) {
         const T a = x[j * inner + i], b = x[k * inner + i];
-        return (descending ? b < a : a < b) || (a == a && b != b);
+        const bool is_less = descending ? b < a : a < b, is_greater = descending ? a < b : b < a;
+        if (is_less || is_greater) return is_less;
+        const bool a_is_nan = a != a, b_is_nan = b != b;
+        return a_is_nan == b_is_nan ? j < k : b_is_nan;
       });
       for (std::int64_t j = 0; j < size; ++j) out[j * inner + i] = order[std::size_t(j)];
     }

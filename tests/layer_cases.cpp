@@ -15,15 +15,21 @@ namespace {
 using T = const Tensors&;
 
 const std::vector<Shapes> kVectors{{{3}, {3}}, {{1}, {1}}, {{0}, {0}}, {{17}, {17}}, {{257}, {257}}};
-const std::vector<Shapes> kWithRow{{{3, 5}, {5}, {5}}, {{1, 1}, {1}, {1}}, {{2, 3, 7}, {7}, {7}}, {{7, 64}, {64}, {64}}, {{0, 4}, {4}, {4}}};
-const std::vector<Shapes> kAlike{{{3, 5}, {3, 5}}, {{1, 1}, {1, 1}}, {{2, 3, 7}, {2, 3, 7}}, {{5, 18}, {5, 18}}, {{1, 17}, {1, 17}}};
-const std::vector<Shapes> kSignals{{{7, 2, 3}, {3, 3, 4}}, {{9, 3}, {2, 3, 1}}, {{17, 1, 16}, {3, 16, 5}}, {{4, 2, 1}, {1, 1, 2}}};
+const std::vector<Shapes> kWithRow{
+    {{3, 5}, {5}, {5}}, {{1, 1}, {1}, {1}}, {{2, 3, 7}, {7}, {7}}, {{7, 64}, {64}, {64}}, {{0, 4}, {4}, {4}}};
+const std::vector<Shapes> kAlike{
+    {{3, 5}, {3, 5}}, {{1, 1}, {1, 1}}, {{2, 3, 7}, {2, 3, 7}}, {{5, 18}, {5, 18}}, {{1, 17}, {1, 17}}};
+const std::vector<Shapes> kSignals{
+    {{7, 2, 3}, {3, 3, 4}}, {{9, 3}, {2, 3, 1}}, {{17, 1, 16}, {3, 16, 5}}, {{4, 2, 1}, {1, 1, 2}}};
 
-Tensor labels(const Tensor& logits) { return cast(iota(Shape(logits.shape().begin(), logits.shape().end() - 1), Flattened()) * 3, Dtype::i32); }
+Tensor labels(const Tensor& logits) {
+  return cast(iota(Shape(logits.shape().begin(), logits.shape().end() - 1), Flattened()) * 3, Dtype::i32);
+}
 
 }  // namespace
 
 std::vector<OpCase> layer_cases() {
+  // clang-format off: one line per op
   return {
       {"matmul", {{{3, 4}, {4, 5}}, {{1, 7}, {7, 1}}, {{7, 33}, {33, 40}}, {{3, 0}, {0, 4}}, {{0, 3}, {3, 4}}, {{2, 3, 4}, {4, 5}}, {{2, 3, 4}, {2, 4, 5}}, {{4}, {4, 3}}, {{3, 4}, {4}}, {{4}, {4}}}, -1, 1, [](T x) { return matmul(x[0], x[1]); }},
       {"matmul", {{{4, 3}, {5, 4}}, {{33, 8}, {65, 33}}, {{1, 1}, {1, 1}}}, -1, 1, [](T x) { return matmul(x[0], x[1], MatmulOptions{true, true}); }},
@@ -68,6 +74,7 @@ std::vector<OpCase> layer_cases() {
          return concat({ys, expand_dims(last, 0)}, 0);
        }},
   };
+  // clang-format on
 }
 
 }  // namespace tapeloop::testing

@@ -21,7 +21,9 @@ double modulo(double a, double b) {
   const double r = std::fmod(a, b);
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
-double mean_power(double a, double b) { return a == b ? a + std::log(2.0) : most(a, b) + std::log1p(std::exp(-std::abs(a - b))); }
+double mean_power(double a, double b) {
+  return a == b ? a + std::log(2.0) : most(a, b) + std::log1p(std::exp(-std::abs(a - b)));
+}
 double clip(double x, double low, double high) { return std::isnan(x) ? x : std::min(std::max(x, low), high); }
 
 Tensor truth(const Tensor& condition, const Tensor& like) { return cast(condition, like.dtype()); }
@@ -31,6 +33,7 @@ Tensor whole(const Tensor& x) { return cast(x * 10, Dtype::i32); }
 }  // namespace
 
 std::vector<OpCase> elementwise_cases() {
+  // clang-format off: one line per op
   return {
       {"add", kBinary, -2, 2, [](T x) { return x[0] + x[1]; }, true, [](V x) { return x[0] + x[1]; }},
       {"sub", kBinary, -2, 2, [](T x) { return x[0] - x[1]; }, true, [](V x) { return x[0] - x[1]; }},
@@ -118,6 +121,7 @@ std::vector<OpCase> elementwise_cases() {
       {"hardtanh", kUnary, -2, 2, [](T x) { return hardtanh(x[0]); }, true, [](V x) { return clip(x[0], -1, 1); }},
       {"hardsigmoid", kUnary, -4, 4, [](T x) { return hardsigmoid(x[0]); }, true, [](V x) { return clip(x[0] + 3, 0, 6) / 6; }},
   };
+  // clang-format on
 }
 
 const std::vector<OpCase>& op_cases() {

@@ -26,14 +26,17 @@ Tensor indices(const Shape& shape, std::int64_t below) {
 Tensor number(std::int32_t i) { return constant(Tensor::of(std::vector<std::int32_t>{i}, {})); }
 Tensor as_float(const Tensor& x, const Tensor& like) { return cast(x, like.dtype()); }
 
-const std::vector<Shapes> kPairs{{{3}, {4}}, {{2, 3}, {5, 3}}, {{0, 3}, {2, 3}}, {{1, 17}, {1, 17}}, {{2, 1, 3}, {2, 1, 3}}};
+const std::vector<Shapes> kPairs{
+    {{3}, {4}}, {{2, 3}, {5, 3}}, {{0, 3}, {2, 3}}, {{1, 17}, {1, 17}}, {{2, 1, 3}, {2, 1, 3}}};
 const std::vector<Shapes> kLong{{{7}}, {{9, 5}}, {{6, 1}}, {{17, 3}}, {{8, 2, 3}}};
 const std::vector<Shapes> kTables{{{5, 3}}, {{6}}, {{4, 17}}, {{4, 1}}, {{7, 2, 3}}};
-const std::vector<Shapes> kUpdates{{{5, 3}, {9, 3}}, {{4}, {9}}, {{4, 17}, {9, 17}}, {{7, 2, 3}, {9, 2, 3}}, {{4, 1}, {9, 1}}};
+const std::vector<Shapes> kUpdates{
+    {{5, 3}, {9, 3}}, {{4}, {9}}, {{4, 17}, {9, 17}}, {{7, 2, 3}, {9, 2, 3}}, {{4, 1}, {9, 1}}};
 
 }  // namespace
 
 std::vector<OpCase> structural_cases() {
+  // clang-format off: one line per op
   return {
       {"sum", kMatrix, -2, 2, [](T x) { return sum(x[0]); }},
       {"sum", kMatrix, -2, 2, [](T x) { return sum(x[0] * x[0], -1); }},
@@ -154,6 +157,7 @@ std::vector<OpCase> structural_cases() {
          return sum(ys, 0) + last;
        }},
   };
+  // clang-format on
 }
 
 }  // namespace tapeloop::testing
