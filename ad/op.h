@@ -48,6 +48,13 @@ struct Pushforward {
   Tensors tangents;  // one for each result; empty: zero
 };
 
+// What a batching rule gives: the op's value for all examples, and which of its results have the batch axis as their first
+// (empty: all).
+struct Batched {
+  Tensor value;
+  std::vector<bool> parts;
+};
+
 struct Op {
   std::string_view name;
   Kind kind = Kind::elementwise;
@@ -70,6 +77,9 @@ struct Op {
   // Structural ops. `r` gives attributes and types; `in` are the operands on the new tape.
   Pullback (*vjp)(const Record& r, const Tensors& in, const Demand& demand) = nullptr;
   Pushforward (*jvp)(const Record& r, const Tensors& in, const Tensors& dots) = nullptr;
+  // The op for n examples at once: the `batched` operands (at least one) have a new first axis of extent n, the others are
+  // the same for all. Elementwise ops need no rule.
+  Batched (*batch)(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) = nullptr;
   // Ops with several results: the record again with only the `live` ones, which are returned (the others stay empty).
   Tensors (*narrow)(const Record& r, const Tensors& in, const std::vector<bool>& live) = nullptr;
 };

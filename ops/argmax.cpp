@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ad/tape.h"
+#include "ops/batch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 
@@ -63,7 +64,7 @@ Tensor run_argmax(const Op&, std::span<const Tensor> in, const Attrs& attrs, con
 
 }  // namespace
 
-constinit const Op argmax_op = {.name = "argmax", .kind = Kind::reduce, .infer = infer_argmax, .run = run_argmax};
+constinit const Op argmax_op = {.name = "argmax", .kind = Kind::reduce, .infer = infer_argmax, .run = run_argmax, .batch = batch_along_axis};
 
 Tensor argmax(const Tensor& x, int axis, Where where) {
   check_value("argmax", x, where);

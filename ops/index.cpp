@@ -8,6 +8,7 @@
 
 #include "ad/arithmetic.h"
 #include "ad/tape.h"
+#include "ops/batch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -70,6 +71,12 @@ Pullback vjp_gather(const Record& r, const Tensors& in, const Demand&) {
 // A row from outside does not change with the table, whatever its value.
 Pushforward jvp_gather(const Record& r, const Tensors& in, const Tensors& dots) {
   return {record(gather_op, in, r.attrs, r.where), {rows(dots[0], in[1], 0, r.where)}};
+}
+
+Batched batch_gather(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) {
+  if (!batched[0]) return {record(gather_op, in, r.attrs, r.where), {}};
+  const Tensor indices = batched[1] ? in[1] : repeated(in[1], n, r.where);
+  return {record(gather_op, {listed_rows(in[0], r.where), indices_of_all(indices, n, in[0].size(1), r.where)}, r.attrs, r.where), {}};
 }
 
 // --- scatter_add ----------------------------------------------------------------------------------------------------------
@@ -136,6 +143,16 @@ Pushforward jvp_scatter_add(const Record& r, const Tensors& in, const Tensors& d
   return {record(scatter_add_op, in, r.attrs, r.where), {dot}};
 }
 
+Batched batch_scatter_add(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) {
+  const Tensors all = all_batched(r, in, batched, n);
+  Shape full{n}, list{n * r.type.shape[0]};
+  full.insert(full.end(), r.type.shape.begin(), r.type.shape.end());
+  list.insert(list.end(), r.type.shape.begin() + 1, r.type.shape.end());
+  Tensors operands{indices_of_all(all[0], n, r.type.shape[0], r.where), all[1]};
+  if (all.size() == 3) operands.push_back(listed_rows(all[2], r.where));
+  return {reshape(record(scatter_add_op, operands, {{"shape", list}}, r.where), full, r.where), {}};
+}
+
 }  // namespace
 
 std::int64_t row_position(const Tensor& indices, std::int64_t i, std::int64_t n) {
@@ -154,14 +171,33 @@ constinit const Op gather_op = {.name = "gather",
                                 .infer = infer_gather,
                                 .run = run_gather,
                                 .vjp = vjp_gather,
-                                .jvp = jvp_gather};
+                                .jvp = jvp_gather,
+                                .batch = batch_gather};
 constinit const Op scatter_add_op = {.name = "scatter_add",
                                      .kind = Kind::index,
                                      .start = 2,
                                      .infer = infer_scatter_add,
                                      .run = run_scatter_add,
                                      .vjp = vjp_scatter_add,
-                                     .jvp = jvp_scatter_add};
+                                     .jvp = jvp_scatter_add,
+                                     .batch = batch_scatter_add};
+
+Tensor indices_of_all(const Tensor& indices, const Extent& n, const Extent& rows, const Where& where) {
+  const Dtype dtype = indices.dtype();
+  const Tensor count = extent(rows, dtype, where), example = iota(indices.shape(), 0, dtype, where);
+  Tensor i = indices, is_outside = Operand(indices, where) >= count;
+  if (dtype == Dtype::i32) {
+    i = tapeloop::where(Operand(Operand(indices, where) < 0, where), Operand(indices, where) + count, indices);
+    is_outside = logical_or(Operand(Operand(i, where) < 0, where), Operand(Operand(i, where) >= count, where));
+  }
+  return tapeloop::where(Operand(is_outside, where), extent(n * rows, dtype, where), Operand(i, where) + Operand(example, where) * count);
+}
+
+Tensor listed_rows(const Tensor& x, const Where& where) {
+  Shape shape{x.size(0) * x.size(1)};
+  shape.insert(shape.end(), x.shape().begin() + 2, x.shape().end());
+  return reshape(x, shape, where);
+}
 
 Tensor gather(const Tensor& table, const Tensor& indices, int axis, Where where) {
   check_value("gather", table, where);

@@ -42,6 +42,11 @@ Tensor flat_nd(const Shape& shape, const Tensor& indices, const Where& where);
 // The row that index number i names among n rows; negative when it is outside.
 std::int64_t row_position(const Tensor& indices, std::int64_t i, std::int64_t n);
 
+// What batching rules are made of: indices [n, …] into tables [n, rows, …] as indices into the rows of all n tables in one
+// list (what is outside stays outside), and those rows, [n·rows, …].
+Tensor indices_of_all(const Tensor& indices, const Extent& n, const Extent& rows, const Where& where);
+Tensor listed_rows(const Tensor& x, const Where& where);
+
 extern const Op gather_op;  // operands: table, indices; attribute: outside (f64: what floats are outside, NaN or 0)
 extern const Op scatter_add_op;  // operands: indices, updates, optional start; attribute: shape
 

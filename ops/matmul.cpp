@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ad/tape.h"
+#include "ops/batch.h"
 #include "ops/matmul_kernel.h"
 #include "ops/shape.h"
 
@@ -90,6 +91,18 @@ Pushforward jvp_matmul(const Record& r, const Tensors& in, const Tensors& dots) 
   return {record(matmul_op, in, r.attrs, r.where), {dot}};
 }
 
+// One matrix on the right for all examples: their rows are the rows of one product. Otherwise the examples are a leading axis.
+Batched batch_matmul(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) {
+  const bool ta = r.attrs.flag("transpose_a");
+  if (!batched[0] || batched[1] || ta || r.type.rank() != 2)
+    return {record(matmul_op, all_batched(r, in, batched, n), r.attrs, r.where), {}};
+  const Shape full{n, r.type.shape[0], r.type.shape[1]}, &a = in[0].shape();
+  Tensors operands{reshape(in[0], {a[0] * a[1], a[2]}, r.where), in[1]};
+  if (in.size() == 3)
+    operands.push_back(reshape(batched[2] ? in[2] : repeated(in[2], n, r.where), {full[0] * full[1], full[2]}, r.where));
+  return {reshape(record(matmul_op, operands, r.attrs, r.where), full, r.where), {}};
+}
+
 Shape without_last(const Shape& shape, std::size_t n) { return Shape(shape.begin(), shape.end() - std::ptrdiff_t(n)); }
 
 }  // namespace
@@ -100,7 +113,8 @@ constinit const Op matmul_op = {.name = "matmul",
                                 .infer = infer_matmul,
                                 .run = run_matmul,
                                 .vjp = vjp_matmul,
-                                .jvp = jvp_matmul};
+                                .jvp = jvp_matmul,
+                                .batch = batch_matmul};
 
 Tensor matmul(const Tensor& a, const Tensor& b, Where where) { return matmul(a, b, Tensor(), {}, where); }
 Tensor matmul(const Tensor& a, const Tensor& b, MatmulOptions options, Where where) {

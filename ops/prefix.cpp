@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ad/tape.h"
+#include "ops/batch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -194,7 +195,8 @@ constinit const Op cumsum_op = {
     .run = run_prefix,
     .lanes = [](Lanes x) { return x.size() == 3 ? lane::select(x[2], x[0] + x[1], x[1]) : x[0] + x[1]; },
     .vjp = vjp_cumsum,
-    .jvp = jvp_cumsum};
+    .jvp = jvp_cumsum,
+    .batch = batch_along_axis};
 constinit const Op cumprod_op = {.name = "cumprod",
                                  .kind = Kind::prefix,
                                  .fold = LaneOp::mul,
@@ -202,7 +204,8 @@ constinit const Op cumprod_op = {.name = "cumprod",
                                  .run = run_prefix,
                                  .lanes = [](Lanes x) { return x[0] * x[1]; },
                                  .vjp = vjp_cumprod,
-                                 .jvp = jvp_cumprod};
+                                 .jvp = jvp_cumprod,
+                                 .batch = batch_along_axis};
 constinit const Op cummax_op = {.name = "cummax",
                                 .kind = Kind::prefix,
                                 .fold = LaneOp::max,
@@ -210,7 +213,8 @@ constinit const Op cummax_op = {.name = "cummax",
                                 .run = run_prefix,
                                 .lanes = [](Lanes x) { return lane::max(x[0], x[1]); },
                                 .vjp = vjp_cummax,
-                                .jvp = jvp_cummax};
+                                .jvp = jvp_cummax,
+                                .batch = batch_along_axis};
 constinit const Op logcumsumexp_op = {.name = "logcumsumexp",
                                       .kind = Kind::prefix,
                                       .fold = LaneOp::max,
@@ -218,7 +222,8 @@ constinit const Op logcumsumexp_op = {.name = "logcumsumexp",
                                       .run = run_prefix,
                                       .lanes = [](Lanes x) { return lane::logaddexp(x[0], x[1]); },
                                       .vjp = vjp_logcumsumexp,
-                                      .jvp = jvp_logcumsumexp};
+                                      .jvp = jvp_logcumsumexp,
+                                      .batch = batch_along_axis};
 constinit const Op linear_recurrence_op = {.name = "linear_recurrence",
                                            .kind = Kind::prefix,
                                            .fold = LaneOp::add,
@@ -226,7 +231,8 @@ constinit const Op linear_recurrence_op = {.name = "linear_recurrence",
                                            .run = run_prefix,
                                            .lanes = [](Lanes x) { return x[1] * x[0] + x[2]; },
                                            .vjp = vjp_linear_recurrence,
-                                           .jvp = jvp_linear_recurrence};
+                                           .jvp = jvp_linear_recurrence,
+                                           .batch = batch_along_axis};
 
 Tensor cumsum(const Tensor& x, int axis, bool reverse, Where where) {
   return prefix(cumsum_op, {x}, axis, reverse, where);

@@ -10,6 +10,7 @@
 
 #include "ad/arithmetic.h"
 #include "ad/tape.h"
+#include "ops/batch.h"
 #include "ops/elementwise.h"
 #include "ops/prefix.h"
 #include "ops/shape.h"
@@ -218,6 +219,12 @@ Pushforward jvp_prod(const Record& r, const Tensors& in, const Tensors& dots) {
           {record(sum_op, Tensors{Operand(dots[0], r.where) * others}, r.attrs, r.where)}};
 }
 
+Batched batch_reduce(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) {
+  Ints axes;
+  for (std::int64_t axis : r.attrs.get<Ints>("axes")) axes.push_back(axis + 1);
+  return {record(*r.op, all_batched(r, in, batched, n), r.attrs.with("axes", axes), r.where), {}};
+}
+
 // --- max, min ---------------------------------------------------------------------------------------------------
 
 // What flushing does to an operand, which a comparison alone would not write down. Nothing while denormals are kept.
@@ -370,28 +377,32 @@ constinit const Op sum_op = {.name = "sum",
                              .infer = infer_reduce,
                              .run = run_fold<std::plus<>>,
                              .vjp = vjp_sum,
-                             .jvp = jvp_sum};
+                             .jvp = jvp_sum,
+                             .batch = batch_reduce};
 constinit const Op prod_op = {.name = "prod",
                               .kind = Kind::reduce,
                               .fold = LaneOp::mul,
                               .infer = infer_reduce,
                               .run = run_fold<std::multiplies<>>,
                               .vjp = vjp_prod,
-                              .jvp = jvp_prod};
+                              .jvp = jvp_prod,
+                              .batch = batch_reduce};
 constinit const Op max_op = {.name = "max",
                              .kind = Kind::reduce,
                              .fold = LaneOp::max,
                              .infer = infer_reduce,
                              .run = run_best<true>,
                              .vjp = vjp_best,
-                             .jvp = jvp_best};
+                             .jvp = jvp_best,
+                             .batch = batch_reduce};
 constinit const Op min_op = {.name = "min",
                              .kind = Kind::reduce,
                              .fold = LaneOp::min,
                              .infer = infer_reduce,
                              .run = run_best<false>,
                              .vjp = vjp_best,
-                             .jvp = jvp_best};
+                             .jvp = jvp_best,
+                             .batch = batch_reduce};
 constinit const Op extent_op = {
     .name = "extent", .kind = Kind::source, .cheap = true, .infer = infer_extent, .run = run_extent};
 

@@ -6,6 +6,7 @@
 
 #include "ad/arithmetic.h"
 #include "ad/transform.h"
+#include "ops/batch.h"
 #include "ops/scan_blocks.h"
 
 namespace tapeloop {
@@ -258,6 +259,32 @@ Pushforward jvp_scan(const Record& r, const Tensors& in, const Tensors& dots) {
   return {Tensor::tuple(std::move(parts)), std::move(tangents)};
 }
 
+// One loop for all examples: its body is batched. A state has the batch axis if it has it after any step.
+Batched batch_scan(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) {
+  const Loop loop(r.attrs);
+  std::vector<bool> inputs = batched, asked(loop.body->outputs.size(), false);
+  BatchedTape body;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (std::size_t i = 0; i < loop.states; ++i) asked[i] = inputs[loop.constants + i];
+    body = batch(loop.body, inputs, n, asked);
+    for (std::size_t i = 0; i < loop.states; ++i)
+      if (body.outputs[i] && !inputs[loop.constants + i]) inputs[loop.constants + i] = changed = true;
+  }
+  // In a sequence time comes first, then the examples.
+  Tensors operands = in;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (i >= loop.first_x() && inputs[i])
+      operands[i] = move_axis(in[i], 0, 1, r.where);
+    else if (inputs[i] && !batched[i])
+      operands[i] = repeated(in[i], n, r.where);
+  }
+  Tensors parts = picks(record(scan_op, operands, loop.attrs(body.tape, loop.length), r.where));
+  for (std::size_t i = loop.states; i < parts.size(); ++i)
+    if (body.outputs[i]) parts[i] = move_axis(parts[i], 1, 0, r.where);
+  return {Tensor::tuple(std::move(parts)), body.outputs};
+}
+
 // The loop without the results that nobody reads, the state that only they needed, and operands the body ignores.
 Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>& live_parts) {
   const Loop loop(r.attrs);
@@ -336,7 +363,7 @@ Attrs Loop::attrs(TapePtr other_body, const Extent& other_length) const {
   return loop_attrs(std::move(other_body), constants, states, other_length, reverse);
 }
 
-constinit const Op scan_op = {.name = "scan", .kind = Kind::loop, .infer = infer_scan, .run = run_scan, .vjp = vjp_scan, .jvp = jvp_scan, .narrow = narrow_scan};
+constinit const Op scan_op = {.name = "scan", .kind = Kind::loop, .infer = infer_scan, .run = run_scan, .vjp = vjp_scan, .jvp = jvp_scan, .batch = batch_scan, .narrow = narrow_scan};
 
 namespace detail {
 

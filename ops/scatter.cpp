@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ad/tape.h"
+#include "ops/batch.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
@@ -65,6 +66,12 @@ Pullback vjp_scatter_set(const Record& r, const Tensors& in, const Demand& deman
           }};
 }
 
+Batched batch_scatter_set(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) {
+  const Tensors all = all_batched(r, in, batched, n);
+  const Tensors rows{indices_of_all(all[0], n, r.type.shape[0], r.where), all[1], listed_rows(all[2], r.where)};
+  return {reshape(record(scatter_set_op, rows, r.attrs, r.where), all[2].shape(), r.where), {}};
+}
+
 // Adding is an op of its own (ops/index.h).
 Tensor write(const Tensor& start, const Tensor& indices, const Tensor& updates, Scatter mode, const Where& where) {
   if (mode == Scatter::add) return scatter_add(indices, updates, start, where);
@@ -103,7 +110,8 @@ constinit const Op scatter_set_op = {.name = "scatter_set",
                                      .linear = true,
                                      .infer = infer_scatter_set,
                                      .run = run_scatter_set,
-                                     .vjp = vjp_scatter_set};
+                                     .vjp = vjp_scatter_set,
+                                     .batch = batch_scatter_set};
 
 Tensor scatter(const Tensor& start, const Tensor& indices, const Tensor& updates, Scatter mode, Where where) {
   check_operands("scatter", {start, indices, updates}, where);

@@ -8,6 +8,7 @@
 
 #include "ad/arithmetic.h"
 #include "ad/tape.h"
+#include "ops/batch.h"
 #include "ops/reduce.h"
 
 namespace tapeloop {
@@ -107,6 +108,23 @@ Pullback vjp_reshape(const Record& r, const Tensors& in, const Demand&) {
   return linear_pullback(r, in, [shape = in[0].shape(), where = r.where](const Tensor& ct) { return reshape(ct, shape, where); });
 }
 
+Shape with_batch(const Extent& n, const Shape& shape) {
+  Shape result{n};
+  result.insert(result.end(), shape.begin(), shape.end());
+  return result;
+}
+
+// Attributes that name axes, one axis further on; the batch axis is the first.
+Ints behind_batch(const Ints& axes) {
+  Ints result{0};
+  for (std::int64_t axis : axes) result.push_back(axis + 1);
+  return result;
+}
+
+Batched batch_reshape(const Record& r, const Tensors& in, const std::vector<bool>&, const Extent& n) {
+  return {reshape(in[0], with_batch(n, r.attrs.get<Shape>("shape")), r.where), {}};
+}
+
 // --- transpose -------------------------------------------------------------------------------------------------------------
 
 Type infer_transpose(const Op&, std::span<const Type> in, const Attrs& attrs, const Where&) {
@@ -129,6 +147,10 @@ Pullback vjp_transpose(const Record& r, const Tensors& in, const Demand&) {
   std::vector<int> inverse(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) inverse[std::size_t(order[i])] = int(i);
   return linear_pullback(r, in, [inverse, where = r.where](const Tensor& ct) { return transpose(ct, inverse, where); });
+}
+
+Batched batch_transpose(const Record& r, const Tensors& in, const std::vector<bool>&, const Extent&) {
+  return {record(transpose_op, in, {{"order", behind_batch(r.attrs.get<Ints>("order"))}}, r.where), {}};
 }
 
 // --- broadcast -------------------------------------------------------------------------------------------------------------
@@ -169,6 +191,10 @@ Pullback vjp_broadcast(const Record& r, const Tensors& in, const Demand&) {
     return reshape(summed.empty() ? ct : sum(ct, summed, false, where), shape, where);
   };
   return linear_pullback(r, in, pull);
+}
+
+Batched batch_broadcast(const Record& r, const Tensors& in, const std::vector<bool>&, const Extent& n) {
+  return {broadcast_axes(in[0], with_batch(n, r.attrs.get<Shape>("shape")), behind_batch(r.attrs.get<Ints>("axes")), r.where), {}};
 }
 
 // --- slice, flip, pad ----------------------------------------------------------------------------------------------------------
@@ -345,14 +371,14 @@ Pullback vjp_split(const Record& r, const Tensors& in, const Demand&) {
 
 }  // namespace
 
-constinit const Op reshape_op = {.name = "reshape", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_reshape, .run = run_reshape, .vjp = vjp_reshape};
-constinit const Op transpose_op = {.name = "transpose", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_transpose, .run = run_transpose, .vjp = vjp_transpose};
-constinit const Op broadcast_op = {.name = "broadcast", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_broadcast, .run = run_broadcast, .vjp = vjp_broadcast};
-constinit const Op slice_op = {.name = "slice", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_slice, .run = run_slice, .vjp = vjp_slice};
-constinit const Op flip_op = {.name = "flip", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_flip, .run = run_flip, .vjp = vjp_flip};
-constinit const Op pad_op = {.name = "pad", .kind = Kind::view, .cheap = true, .infer = infer_pad, .run = run_pad, .vjp = vjp_pad, .jvp = jvp_pad};
-constinit const Op concat_op = {.name = "concat", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_concat, .run = run_concat, .vjp = vjp_concat};
-constinit const Op split_op = {.name = "split", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_split, .run = run_split, .vjp = vjp_split};
+constinit const Op reshape_op = {.name = "reshape", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_reshape, .run = run_reshape, .vjp = vjp_reshape, .batch = batch_reshape};
+constinit const Op transpose_op = {.name = "transpose", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_transpose, .run = run_transpose, .vjp = vjp_transpose, .batch = batch_transpose};
+constinit const Op broadcast_op = {.name = "broadcast", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_broadcast, .run = run_broadcast, .vjp = vjp_broadcast, .batch = batch_broadcast};
+constinit const Op slice_op = {.name = "slice", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_slice, .run = run_slice, .vjp = vjp_slice, .batch = batch_along_axis};
+constinit const Op flip_op = {.name = "flip", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_flip, .run = run_flip, .vjp = vjp_flip, .batch = batch_along_axis};
+constinit const Op pad_op = {.name = "pad", .kind = Kind::view, .cheap = true, .infer = infer_pad, .run = run_pad, .vjp = vjp_pad, .jvp = jvp_pad, .batch = batch_along_axis};
+constinit const Op concat_op = {.name = "concat", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_concat, .run = run_concat, .vjp = vjp_concat, .batch = batch_along_axis};
+constinit const Op split_op = {.name = "split", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_split, .run = run_split, .vjp = vjp_split, .batch = batch_along_axis};
 
 namespace {
 

@@ -12,6 +12,7 @@
 #include "cases.h"
 #include "jit/jit.h"
 #include "op_cases.h"
+#include "ops/batch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 
@@ -265,5 +266,42 @@ TEST_CASE("second derivatives agree with differences of the gradient") {
     const double difference =
         (8 * (gradient_along(h) - gradient_along(-h)) - (gradient_along(2 * h) - gradient_along(-2 * h))) / (12 * h);
     CHECK(close(dot(exact, v), difference, 1e-8));
+  });
+}
+
+TEST_CASE("vmap of every op is the loop over the examples, bit for bit, whichever operands are batched") {
+  constexpr int examples = 3;
+  for_each_sample([](const OpCase& c, const Shapes& shapes, unsigned seed) {
+    Shapes batch_shapes = shapes;
+    for (auto& sizes : batch_shapes) sizes.insert(sizes.begin(), examples);
+    const Tensors many = random_operands(batch_shapes, c.low, c.high, Dtype::f64, seed);
+    // All operands batched, and each alone.
+    for (std::size_t only = 0; only <= shapes.size(); ++only) {
+      if (shapes.size() == 1 && only == 0) continue;
+      CAPTURE(only);
+      auto is_batched = [&](std::size_t i) { return only == shapes.size() || i == only; };
+      Tensors batched;
+      for (std::size_t i = 0; i < many.size(); ++i)
+        if (is_batched(i)) batched.push_back(many[i]);
+      auto operands_of = [&](const Tensors& own) {  // of one example
+        Tensors all;
+        std::size_t next = 0;
+        for (std::size_t i = 0; i < many.size(); ++i) all.push_back(is_batched(i) ? own[next++] : constant(at(many[i], 0, 0)));
+        return all;
+      };
+      auto f = [&](const Tensors& own) { return c.f(operands_of(own)); };
+      auto gradient = [&](const Tensors& own) { return grad([&](const Tensors& x) { return sum(square(f(x))); })(own); };
+      const Tensor y = vmap(f)(batched);
+      const Tensors grads = c.smooth ? vmap(gradient)(batched) : Tensors();
+      for (int e = 0; e < examples; ++e) {
+        Tensors own;
+        for (const Tensor& t : batched) own.push_back(at(t, 0, e));
+        CHECK(same_bits(at(y, 0, e), f(own)));
+        const Tensors expected = c.smooth ? gradient(own) : Tensors();
+        for (std::size_t i = 0; i < grads.size(); ++i) CHECK(same_bits(at(grads[i], 0, e), expected[i]));
+      }
+      if (!c.reference && only == shapes.size()) CHECK(same_bits(jit(vmap(f))(batched), y));
+      tapeloop::testing::cases += c.smooth ? 2 : 1;
+    }
   });
 }
