@@ -36,7 +36,8 @@ Batched batch_along_axis(const Record& r, const Tensors& in, const std::vector<b
   return {record(*r.op, all_batched(r, in, batched, n), attrs, r.where), {}};
 }
 
-BatchedTape batch(const TapePtr& tape, const std::vector<bool>& batched, const Extent& n, const std::vector<bool>& at_least) {
+BatchedTape batch(const TapePtr& tape, const std::vector<bool>& batched, const Extent& n,
+                  const std::vector<bool>& at_least) {
   const Tape& t = *tape;
   auto recorder = Recorder::start();
   Tensors value(t.size());
@@ -64,7 +65,8 @@ BatchedTape batch(const TapePtr& tape, const std::vector<bool>& batched, const E
     }
     const std::size_t results = r.type.parts ? r.type.parts->size() : 1;
     if (std::find(in_batched.begin(), in_batched.end(), true) == in_batched.end()) {
-      value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where) : record(*r.op, in, r.attrs, r.where);
+      value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
+                             : record(*r.op, in, r.attrs, r.where);
       has_axis[id].assign(results, false);
     } else if (r.op->batch) {
       Batched rule = r.op->batch(r, in, in_batched, n);
@@ -91,8 +93,8 @@ BatchedTape batch(const TapePtr& tape, const std::vector<bool>& batched, const E
 
 namespace detail {
 
-Examples examples_of(const Tensors& leaves, const std::vector<std::string>& names, const std::vector<std::optional<int>>& axes,
-                     const Where& where) {
+Examples examples_of(const Tensors& leaves, const std::vector<std::string>& names,
+                     const std::vector<std::optional<int>>& axes, const Where& where) {
   Examples examples;
   std::string first;  // the tensor that gave the number of examples
   for (std::size_t i = 0; i < leaves.size(); ++i) {
@@ -111,12 +113,13 @@ Examples examples_of(const Tensors& leaves, const std::vector<std::string>& name
       examples.n = n;
       first = names[i];
     } else if (!agree(examples.n, n)) {
-      throw Error(fmt::format("vmap: {} has {} examples, {} has {}", first, examples.n.value(), names[i], n.value()), where,
-                  "the axes named by .in must have one extent; none marks what is the same for all examples");
+      throw Error(fmt::format("vmap: {} has {} examples, {} has {}", first, examples.n.value(), names[i], n.value()),
+                  where, "the axes named by .in must have one extent; none marks what is the same for all examples");
     }
     examples.inputs.back() = move_axis(leaves[i], axis, 0, where);
   }
-  if (first.empty()) throw Error("vmap: no argument has an axis of examples", where, "at least one entry of .in must be an axis");
+  if (first.empty())
+    throw Error("vmap: no argument has an axis of examples", where, "at least one entry of .in must be an axis");
   return examples;
 }
 

@@ -19,7 +19,8 @@ struct BatchedTape {
   TapePtr tape;
   std::vector<bool> outputs;
 };
-BatchedTape batch(const TapePtr& tape, const std::vector<bool>& batched, const Extent& n, const std::vector<bool>& at_least = {});
+BatchedTape batch(const TapePtr& tape, const std::vector<bool>& batched, const Extent& n,
+                  const std::vector<bool>& at_least = {});
 
 // What rules are made of. `x` n times along a new first axis; the operands of a record, each with a batch axis; x with its
 // axis `from` at place `to`, the others in their order.
@@ -47,8 +48,8 @@ struct Examples {
   std::vector<Type> types;
   Extent n = 0;
 };
-Examples examples_of(const Tensors& leaves, const std::vector<std::string>& names, const std::vector<std::optional<int>>& axes,
-                     const Where& where);
+Examples examples_of(const Tensors& leaves, const std::vector<std::string>& names,
+                     const std::vector<std::optional<int>>& axes, const Where& where);
 Tensors evaluate_batch(const TapePtr& tape, Examples examples, const Tensors& captured, int out, const Where& where);
 
 }  // namespace detail
@@ -61,7 +62,8 @@ template <class F>
 auto vmap(F f, VmapOptions options = {}, Where where = Where::current()) {
   return [f = std::move(f), options = std::move(options), where]<class... Args>(const Args&... args) mutable {
     if (!options.in.empty() && options.in.size() != sizeof...(Args))
-      throw Error("vmap: .in has " + std::to_string(options.in.size()) + " entries for " + std::to_string(sizeof...(Args)) + " arguments",
+      throw Error("vmap: .in has " + std::to_string(options.in.size()) + " entries for " +
+                      std::to_string(sizeof...(Args)) + " arguments",
                   where, "give one axis for each argument, or none where it is the same for all examples");
     std::vector<bool> unused;
     std::vector<std::string> names;

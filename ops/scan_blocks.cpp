@@ -24,7 +24,8 @@ Tensor with_leading(const Tensor& x, Shape leading, std::size_t dropped, const W
 }
 
 // The body of the loop over the blocks: one block, and what happens after it.
-TapePtr block_body(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options, const Where& where) {
+TapePtr block_body(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options,
+                   const Where& where) {
   auto recorder = Recorder::start();
   Tensors operands;
   for (std::size_t i = 0; i < in.size(); ++i) {
@@ -43,7 +44,8 @@ TapePtr block_body(const Loop& loop, const Tensors& in, const Extent& k, const S
 
 }  // namespace
 
-Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options, const Where& where) {
+Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options,
+                   const Where& where) {
   if (k.value() < 1) throw InternalError(fmt::format("strip_mine: blocks of {} steps", k.value()), where);
   const Extent blocks = options.full_rest ? (loop.length - at_most_one(loop.length)) / k : loop.length / k;
   const Extent blocked = blocks * k, rest = loop.length - blocked;

@@ -29,6 +29,7 @@ struct StripOptions {
 // all calling the loop's body itself, in its own direction, so that every step computes what it did. The length may
 // be a symbol: the numbers of blocks and of remaining steps are then extents. A part that is known to have no steps is left
 // out. Throws InternalError when k is not positive.
-Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options, const Where& where);
+Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options,
+                   const Where& where);
 
 }  // namespace tapeloop

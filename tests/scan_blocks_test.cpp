@@ -21,8 +21,9 @@ TapePtr loop_of(int steps, bool reverse) {
     };
     return scan(step, std::pair{a, b}, std::pair{xs, us}, {.reverse = reverse});
   };
-  return trace(f, Recorder::Captures::recorded, noise(1, {3, 3}), noise(2, {2, 3}), noise(3, {2, 3}), noise(4, {steps, 2, 3}),
-               noise(5, {steps, 1})).tape;
+  return trace(f, Recorder::Captures::recorded, noise(1, {3, 3}), noise(2, {2, 3}), noise(3, {2, 3}),
+               noise(4, {steps, 2, 3}), noise(5, {steps, 1}))
+      .tape;
 }
 
 // The tape with its loop taken apart; the bodies that are called are added to `called`.
@@ -69,9 +70,11 @@ TEST_CASE("blocks: a loop taken apart gives the same bits, and its parts call th
       for (const Record& r : whole->records)
         if (r.op == &scan_op) body = Loop(r.attrs).body.get();
       REQUIRE(body);
-      Tensors inputs{noise(1, {3, 3}), noise(2, {2, 3}), noise(3, {2, 3}), noise(4, {steps, 2, 3}), noise(5, {steps, 1})};
+      Tensors inputs{noise(1, {3, 3}), noise(2, {2, 3}), noise(3, {2, 3}), noise(4, {steps, 2, 3}),
+                     noise(5, {steps, 1})};
       Tensors with_cts = inputs;
-      for (std::size_t i = 0; i < whole->outputs.size(); ++i) with_cts.push_back(noise(int(20 + i), whole->output_type(i).shape));
+      for (std::size_t i = 0; i < whole->outputs.size(); ++i)
+        with_cts.push_back(noise(int(20 + i), whole->output_type(i).shape));
       for (std::int64_t k : {1, 2, 4, 8, 20})
         for (auto rest : {StripOptions::Rest::last, StripOptions::Rest::first})
           for (bool full : {false, true}) {
@@ -104,7 +107,8 @@ TEST_CASE("blocks: the state between blocks goes through what is asked for, afte
   Tensors state{in[1], in[2]}, first_ys;
   for (int begin = 0; begin < 7; begin += 3) {
     const int end = std::min(begin + 3, 7);
-    const Tensors part = run(*loop_of(end - begin, false), {in[0], state[0], state[1], slice(in[3], 0, begin, end), slice(in[4], 0, begin, end)});
+    const Tensors part = run(*loop_of(end - begin, false),
+                             {in[0], state[0], state[1], slice(in[3], 0, begin, end), slice(in[4], 0, begin, end)});
     state = {end - begin == 3 ? part[0] * 0.5 : part[0], part[1]};
     first_ys.push_back(part[2]);
   }
@@ -116,7 +120,9 @@ TEST_CASE("blocks: one compiled program truncates sequences of every length") {
   for (bool reverse : {false, true}) {
     const UnrollOptions options{.truncate = 4, .reverse = reverse};
     const Mgu cell{noise(1, {3, 8}), noise(2, {4, 8}), noise(3, {8})};
-    auto gradient = [&](const Mgu& c, const Tensor& h, const Tensor& xs, const Tensor& w) { return grad<0, 1, 2>(weighted(options))(c, h, xs, w); };
+    auto gradient = [&](const Mgu& c, const Tensor& h, const Tensor& xs, const Tensor& w) {
+      return grad<0, 1, 2>(weighted(options))(c, h, xs, w);
+    };
     auto compiled = jit(gradient);
     std::int64_t before = 0;
     for (int steps : {11, 9, 13, 6, 23, 3, 4}) {
@@ -135,5 +141,6 @@ TEST_CASE("blocks: one compiled program truncates sequences of every length") {
 TEST_CASE("blocks: a block has at least one step, and truncation is not negative") {
   CHECK_THROWS_WITH_AS(taken_apart(loop_of(5, false), 0, {}), doctest::Contains("blocks of 0 steps"), InternalError);
   auto step = [](const Tensor& h, const Tensor& x) { return std::pair{h + x, h}; };
-  CHECK_THROWS_WITH_AS(scan(step, zeros({2}), ones({5, 2}), {.truncate = -2}), doctest::Contains("scan: truncate is -2"), Error);
+  CHECK_THROWS_WITH_AS(scan(step, zeros({2}), ones({5, 2}), {.truncate = -2}),
+                       doctest::Contains("scan: truncate is -2"), Error);
 }

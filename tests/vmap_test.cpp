@@ -48,7 +48,10 @@ TEST_CASE("vmap: per-example gradients of every cell are the gradients of the ex
     const auto ensemble = vmap(gradients, {.in = {0, none, none, none}})(many, state, at(xs, 0, 0), w);
     for (int i = 0; i < 2; ++i) {
       auto one = cell;
-      if (i == 1) for_each_tensor(one, [](Tensor& t) { if (!t.is_empty()) t = t * 0.5; });
+      if (i == 1)
+        for_each_tensor(one, [](Tensor& t) {
+          if (!t.is_empty()) t = t * 0.5;
+        });
       CHECK(same(leaves_of(example(ensemble, i)), leaves_of(gradients(one, state, at(xs, 0, 0), w))));
     }
     tapeloop::testing::cases += 3;
@@ -114,11 +117,14 @@ TEST_CASE("vmap: in itself, inside grad, inside jvp, inside scan") {
 }
 
 TEST_CASE("vmap: indices outside the table stay outside in every example") {
-  const Tensor table = noise(1, {3, 4, 2}), indices = Tensor::of(std::vector<int>{0, -1, 4, 3, -4, -5, 9, 1, -9}, {3, 3});
+  const Tensor table = noise(1, {3, 4, 2}),
+               indices = Tensor::of(std::vector<int>{0, -1, 4, 3, -4, -5, 9, 1, -9}, {3, 3});
   auto look_up = [](const Tensor& t, const Tensor& i) { return gather(t, i); };
   auto spread = [](const Tensor& t, const Tensor& i) { return scatter_add(i, gather(t, i), t); };
-  const Tensor both = vmap(look_up)(table, indices), one_table = vmap(look_up, {.in = {none, 0}})(at(table, 0, 0), indices),
-               one_list = vmap(look_up, {.in = {0, none}})(table, at(indices, 0, 1)), added = vmap(spread)(table, indices);
+  const Tensor both = vmap(look_up)(table, indices),
+               one_table = vmap(look_up, {.in = {none, 0}})(at(table, 0, 0), indices),
+               one_list = vmap(look_up, {.in = {0, none}})(table, at(indices, 0, 1)),
+               added = vmap(spread)(table, indices);
   for (int e = 0; e < 3; ++e) {
     CHECK(same_bits(at(both, 0, e), look_up(at(table, 0, e), at(indices, 0, e))));
     CHECK(same_bits(at(one_table, 0, e), look_up(at(table, 0, 0), at(indices, 0, e))));
@@ -148,7 +154,8 @@ TEST_CASE("vmap: mistakes") {
   CHECK_THROWS_WITH_AS(vmap(f)(a, b), doctest::Contains("vmap: argument 0 has 3 examples, argument 1 has 2"), Error);
   CHECK_THROWS_WITH_AS(vmap(f)(a, s), doctest::Contains("vmap: argument 1 is a scalar"), Error);
   CHECK_THROWS_WITH_AS(vmap(f, {.in = {0}})(a, a), doctest::Contains("vmap: .in has 1 entries for 2 arguments"), Error);
-  CHECK_THROWS_WITH_AS(vmap(f, {.in = {none, none}})(a, a), doctest::Contains("vmap: no argument has an axis of examples"), Error);
+  CHECK_THROWS_WITH_AS(vmap(f, {.in = {none, none}})(a, a),
+                       doctest::Contains("vmap: no argument has an axis of examples"), Error);
   CHECK_THROWS_WITH_AS(vmap(f, {.in = {2, 0}})(a, a), doctest::Contains("vmap: axis 2 of a tensor with 2 axes"), Error);
   CHECK_THROWS_WITH_AS(vmap(f, {.out = 3})(a, a), doctest::Contains("vmap: axis 3 of a tensor with 2 axes"), Error);
   CHECK_THROWS_WITH_AS(vmap(f, {.in = {2, 0}})(a, a), doctest::Contains("vmap_test.cpp"), Error);
