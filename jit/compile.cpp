@@ -10,6 +10,7 @@
 
 #include "jit/emit.h"
 #include "jit/engine.h"
+#include "jit/block.h"
 #include "jit/hoist.h"
 #include "jit/loop.h"
 #include "jit/pack.h"
@@ -64,6 +65,9 @@ std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
   TapePtr t = log("traced", traced);
   t = log("prune", prune(t));
   t = log("loops", lower_scans(t));
+  t = log("block time", block_time(t));
+  t = log("hoist before", hoist_before(t));
+  t = log("hoist after", hoist_after(t));
   t = log("pack", pack_matmuls(t));
   t = log("hoist invariants", hoist_invariants(t));
   // From here on the tape is fixed; only loop nests and memory are decided.

@@ -86,7 +86,8 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   for (std::size_t i = 0; i < loop.states; ++i) {
     const Type& type = tape.input_type(loop.constants + i);
     const StatePlace& place = body.states[i];
-    Value *first = initial[i], *second = nullptr;
+    // A state that lies in its history is never overwritten there.
+    Value *first = place.y >= 0 ? initial[i] : nullptr, *second = nullptr;
     if (!first) {
       first = arena(type);
       state_entries[i].push_back(entries.back());

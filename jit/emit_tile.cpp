@@ -425,7 +425,14 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, Value* sums, Valu
       tile_.sums.push_back(b_.CreateAlignedLoad(
           vector, b_.CreateConstGEP1_64(vector, sums, std::uint64_t(s * used + v)), llvm::Align(64)));
     Value* mask = mask_of(b_, valid, v);
-    const Indices at{Index{row, 0, nullptr}, Index{b_.CreateAdd(first_column, number(kLanes * v)), 1, nullptr}};
+    const Index column{b_.CreateAdd(first_column, number(kLanes * v)), 1, nullptr};
+    // A value of steps and rows stands at the step and the row that this row of the product is.
+    auto place_of = [&](Id id) -> Indices {
+      const Shape& shape = frame[id].type.shape;
+      if (shape.size() == 2) return {Index{row, 0, nullptr}, column};
+      Value* rows = extent(shape[1]);
+      return {Index{b_.CreateSDiv(row, rows), 0, nullptr}, Index{b_.CreateSRem(row, rows), 0, nullptr}, column};
+    };
     struct Store {
       const Write* write;
       Indices at;
@@ -434,11 +441,12 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, Value* sums, Valu
     std::vector<Store> stores;
     for (const Write& w : p.nest.writes) {
       if (w.value != tile_.product) {
+        const Indices at = place_of(w.value);
         stores.push_back({&w, at, pull(frame, w.value, at, mask)});
         continue;
       }
       for (std::int64_t s = 0; s < p.panels.streams; ++s) {
-        Indices place = at;
+        Indices place = place_of(w.value);
         if (s) place[1].base = b_.CreateAdd(place[1].base, number(s * p.panels.columns));
         stores.push_back({&w, place, tile_.sums[std::size_t(s)]});
       }

@@ -241,6 +241,12 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
     // Only what does not depend on the place survives flattening: a stretched single element, or a mere reshape.
     return r.op == &broadcast_op ? pull(frame, source, {Index{number(0), 0, nullptr}}, mask) : pull(frame, source, at, mask);
   }
+  if (r.op == &reshape_op && r.type.rank() == 3 && shape.size() == 2 && !at[0].vector && !at[1].vector && at[0].step == 0 && at[1].step == 0 &&
+      shape[1] == r.type.shape[2]) {
+    // Steps and rows are the rows of one matrix.
+    Value* row = b_.CreateAdd(b_.CreateMul(at[0].base, extent(r.type.shape[1])), at[1].base);
+    return pull(frame, source, {Index{row, 0, nullptr}, at[2]}, mask);
+  }
   if (r.op == &reshape_op) {
     // Axes of extent 1 come and go; the others keep their order.
     std::vector<Index> proper;

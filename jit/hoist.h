@@ -1,11 +1,29 @@
 // What a loop need not do in every step leaves it. No pass here changes a bit.
 #pragma once
 
+#include <vector>
+
 #include "ad/tape.h"
+#include "jit/loop.h"
 
 namespace tapeloop {
 
 // What a loop computes from its constants alone is computed before it.
 TapePtr hoist_invariants(const TapePtr& tape);
+
+// Products of xs with constants, with what leads to them and what follows from them without the state, are computed
+// before the loop for all its steps at once: the rows of the steps are the rows of one product.
+TapePtr hoist_before(const TapePtr& tape);
+
+// Products that no later step needs are computed after the loop for all its steps at once. Sums over the steps,
+//
+//   acc' = matmul(aᵀ, b, acc)        acc' = sum(x, acc)        acc' = acc + x
+//
+// become one product, one sum, that goes through the steps in the order of the loop.
+TapePtr hoist_after(const TapePtr& tape);
+
+// The types, for one step, of what hoist_before would hand to the loop and hoist_after take from it; empty if nothing
+// would leave.
+std::vector<Type> values_that_may_leave(const LoweredLoop& loop);
 
 }  // namespace tapeloop

@@ -39,9 +39,11 @@ class Planner {
     must_store_.assign(n, false);
     uses_.assign(n, 0);
     folded_.assign(n, false);
+    rows_apart_.assign(n, false);
   }
 
   PlanPtr make() {
+    find_rows_apart();
     count_uses();
     for (Id id = 0; id < t_.size(); ++id) place(id);
     place_outputs();
@@ -59,6 +61,7 @@ class Planner {
   std::vector<int> uses_;
   std::vector<bool> folded_;  // elementwise, computed inside the one reduction that reads it
   std::vector<Id> packed_by_parts_;
+  std::vector<bool> rows_apart_;
 
   const Record& at(Id id) const { return t_[id]; }
   bool is_source(Id id) const { return at(id).op->kind == Kind::source; }
@@ -69,7 +72,7 @@ class Planner {
     const Record& r = at(id);
     if (r.op == &pick_op) return at(r.in[0]).op == &split_op;
     if (r.op == &concat_op || r.op == &pack_op) return false;
-    if (r.op == &reshape_op) return is_axis_reshape(at(r.in[0]).type, r.type);
+    if (r.op == &reshape_op) return is_axis_reshape(at(r.in[0]).type, r.type) || rows_apart_[id];
     return r.op->kind == Kind::view;
   }
 
@@ -152,6 +155,21 @@ class Planner {
     }
   }
 
+  // The rows of a product as steps and rows again, which the elementwise code that follows reads in its registers.
+  void find_rows_apart() {
+    std::vector<bool> other_reader(t_.size(), false);
+    for (Id id : t_.outputs) other_reader[id] = true;
+    for (Id id = 0; id < t_.size(); ++id)
+      for (Id operand : at(id).in)
+        if (!is_elementwise(id)) other_reader[operand] = true;
+    for (Id id = 0; id < t_.size(); ++id) {
+      const Record& r = at(id);
+      if (r.op != &reshape_op || r.type.rank() != 3 || other_reader[id] || at(r.in[0]).op != &packed_matmul_op)
+        continue;
+      rows_apart_[id] = at(r.in[0]).type.shape[1] == r.type.shape[2] && Panels(at(r.in[0]).attrs).streams == 1;
+    }
+  }
+
   // What a view shows must be in memory.
   void store_below(Id id) {
     while (is_view(id)) {
@@ -187,7 +205,7 @@ class Planner {
           work.push_back({r.in[0], false});
         }
       } else if (r.op->kind == Kind::view) {
-        for (Id operand : r.in) work.push_back({operand, false});
+        for (Id operand : r.in) work.push_back({operand, d.aligned && rows_apart_[d.id]});
       } else {
         for (Id operand : r.in) work.push_back({operand, d.aligned});
       }
@@ -206,6 +224,8 @@ class Planner {
   }
 
   bool accepts(const Nest& nest, const Shape& space) const {
+    if (nest.kind == NestKind::matmul && space.size() == 3 && nest.space.size() == 2)
+      return space[0] * space[1] == nest.space[0] && space[2] == nest.space[1];
     return (nest.kind == NestKind::map || nest.kind == NestKind::matmul) && nest.space == space;
   }
 
@@ -284,7 +304,8 @@ class Planner {
         must_store_[id] = true;
         break;
       case Kind::loop:
-        plan_.bodies[id] = make_plan(LoweredLoop(r.attrs).body, LoweredLoop(r.attrs).constants, LoweredLoop(r.attrs).states);
+        plan_.bodies[id] =
+            make_plan(LoweredLoop(r.attrs).body, LoweredLoop(r.attrs).constants, LoweredLoop(r.attrs).states);
         plan_.nest_of[id] = new_nest(NestKind::loop, id, {});
         break;
       default:
@@ -400,6 +421,16 @@ class Planner {
       const bool computed = plan_.nest_of[id] >= 0 && !is_part(id) && r.op->kind != Kind::loop;
       const bool state = r.op == &pick_op && at(r.in[0]).op->kind == Kind::loop &&
                          r.attrs.integer("index") < at(r.in[0]).attrs.integer("states");
+      // A value that is only looked at in another shape is computed in the output's memory, too.
+      Id owner = id;
+      while (at(owner).op == &reshape_op && is_part(owner)) owner = at(owner).in[0];
+      const bool of_loop = at(owner).op->kind == Kind::pick && at(at(owner).in[0]).op->kind == Kind::loop;
+      if (owner != id && plan_.nest_of[owner] >= 0 && !is_part(owner) && !of_loop && plan_.slot_of[owner] < 0 &&
+          at(owner).op->kind == Kind::matmul) {
+        plan_.slot_of[owner] = int(i);
+        must_store_[owner] = true;
+        continue;
+      }
       if (computed && !state && plan_.slot_of[id] < 0) {
         plan_.slot_of[id] = int(i);
         must_store_[id] = true;
@@ -539,7 +570,8 @@ PlanPtr make_plan(const TapePtr& tape, std::size_t constants, std::size_t states
 }
 
 std::string to_string(const Plan& plan) {
-  static constexpr std::string_view kNames[] = {"map", "matmul", "reduce", "argmax", "prefix", "sort", "scatter", "loop"};
+  static constexpr std::string_view kNames[] = {"map",    "matmul", "reduce",  "argmax",
+                                                "prefix", "sort",   "scatter", "loop"};
   std::string text;
   for (std::size_t n = 0; n < plan.nests.size(); ++n) {
     const Nest& nest = plan.nests[n];

@@ -16,18 +16,18 @@ enum class NestKind : std::uint8_t { map, matmul, reduce, argmax, prefix, sort, 
 // result slot.
 struct Write {
   Id value;
-  Id target;            // the record whose buffer is written
-  int slot = -1;        // or: output number `slot` of the tape
-  int axis = 0;         // of the target, at which the value begins at `offset`
+  Id target;      // the record whose buffer is written
+  int slot = -1;  // or: output number `slot` of the tape
+  int axis = 0;   // of the target, at which the value begins at `offset`
   Extent offset = 0;
-  int stream = -1;      // of the panels of a packed target
+  int stream = -1;  // of the panels of a packed target
 };
 
 struct Nest {
   NestKind kind = NestKind::map;
-  Shape space;               // of a map: the loops; of a matmul: [rows, columns of one stream]
-  Id root = 0;               // the first record it was made for
-  std::vector<Id> terms;     // of a matmul nest: products of which each starts at the one before
+  Shape space;            // of a map: the loops; of a matmul: [rows, columns of one stream]
+  Id root = 0;            // the first record it was made for
+  std::vector<Id> terms;  // of a matmul nest: products of which each starts at the one before
   std::vector<Write> writes;
 };
 

@@ -141,6 +141,12 @@ std::shared_ptr<const CompiledProgram::Layout> CompiledProgram::layout_for(const
 
   auto layout = std::make_shared<Layout>();
   layout->leaves = binding.values;
+  // Memory for what a block holds is planned for the largest one.
+  for (const auto& [block, most] : memory_.blocks) {
+    const std::int64_t steps = binding(most);
+    binding.symbols.push_back(block.symbol());
+    binding.values.push_back(steps);
+  }
   for (const Extent& extent : memory_.extents) layout->extents.push_back(binding(extent));
   for (Id id : tape_->outputs) {
     Type type = (*tape_)[id].type;

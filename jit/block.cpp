@@ -1,0 +1,55 @@
+#include "jit/block.h"
+
+#include <algorithm>
+
+#include "jit/hoist.h"
+#include "jit/loop.h"
+#include "jit/rebuild.h"
+
+namespace tapeloop {
+namespace {
+
+// What a block may hold of values that cross its border, and the fewest steps that are worth a block.
+constexpr std::int64_t kBytesOfBlock = 2 << 20;
+constexpr std::int64_t kFewestSteps = 8;
+
+Extent steps_of_block(const LoweredLoop& loop) {
+  Extent bytes = 0;
+  for (const Type& type : values_that_may_leave(loop))
+    bytes = bytes + extent_product(type.shape) * Extent(size_of(type.dtype));
+  return min(loop.length, max(Extent(kFewestSteps), Extent(kBytesOfBlock) / max(bytes, Extent(1))));
+}
+
+Tensor blocked(const Record& r, const Tensors& in) {
+  LoweredLoop inner(r.attrs);
+  inner.body = block_time(inner.body);
+  LoweredLoop outer = inner;
+  const bool short_loop = inner.length.is_number() && inner.length.value() <= 2 * kFewestSteps;
+  if (inner.is_blocked() || short_loop || values_that_may_leave(inner).empty())
+    return record(loop_op, in, inner.attrs(), r.where);
+
+  outer.most = steps_of_block(inner);
+  outer.block = Extent::symbol(outer.most.value());
+  inner.length = outer.block;
+  inner.history.assign(inner.history.size(), -1);
+  auto recorder = Recorder::start();
+  Tensors operands;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    Type type = outer.body->input_type(i);
+    if (i >= outer.first_x()) type.shape.insert(type.shape.begin(), outer.block);
+    operands.push_back(recorder->input(type));
+  }
+  outer.body = recorder->finish(picks(record(loop_op, operands, inner.attrs(), r.where)));
+  return record(loop_op, in, outer.attrs(), r.where);
+}
+
+}  // namespace
+
+TapePtr block_time(const TapePtr& tape) {
+  return rebuild(tape, [&](Id id, const Tensors& in, Recorder&) {
+    const Record& r = (*tape)[id];
+    return is_loop(r) ? blocked(r, in) : Tensor();
+  });
+}
+
+}  // namespace tapeloop
