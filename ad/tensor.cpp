@@ -21,7 +21,8 @@ namespace tapeloop {
 
 namespace {
 
-// Freed buffers by size. Bounded, so that a program that works on many different sizes does not hoard.
+// Freed buffers by size. What is in use and what is kept are together hardly more than what was in use at once, so that a
+// program that works on many different sizes does not hoard, and one that needs much memory in every call asks for it once.
 class Pool {
  public:
   static Pool& instance() {
@@ -30,6 +31,8 @@ class Pool {
   }
   std::byte* take(std::int64_t bytes) {
     std::lock_guard lock(mutex_);
+    in_use_ += bytes;
+    peak_ = std::max(peak_, in_use_);
     auto it = free_.find(bytes);
     if (it == free_.end() || it->second.empty()) return nullptr;
     std::byte* data = it->second.back();
@@ -37,19 +40,25 @@ class Pool {
     held_ -= bytes;
     return data;
   }
+  // What was asked for could not be had.
+  void forget(std::int64_t bytes) {
+    std::lock_guard lock(mutex_);
+    in_use_ -= bytes;
+  }
   bool give(std::byte* data, std::int64_t bytes) {
     std::lock_guard lock(mutex_);
-    if (held_ + bytes > kMost) return false;
+    in_use_ -= bytes;
+    if (in_use_ + held_ + bytes > peak_ + kSlack) return false;
     free_[bytes].push_back(data);
     held_ += bytes;
     return true;
   }
 
  private:
-  static constexpr std::int64_t kMost = std::int64_t(256) << 20;
+  static constexpr std::int64_t kSlack = std::int64_t(256) << 20;
   std::mutex mutex_;
   std::unordered_map<std::int64_t, std::vector<std::byte*>> free_;
-  std::int64_t held_ = 0;
+  std::int64_t in_use_ = 0, peak_ = 0, held_ = 0;
 };
 
 }  // namespace
@@ -58,7 +67,10 @@ std::shared_ptr<Buffer> Buffer::allocate(std::int64_t bytes) {
   const std::int64_t padded = (std::max<std::int64_t>(bytes, 1) + 63) / 64 * 64;
   std::byte* data = Pool::instance().take(padded);
   if (!data) data = static_cast<std::byte*>(std::aligned_alloc(64, std::size_t(padded)));
-  if (!data) throw Error(fmt::format("out of memory: a tensor of {} bytes", bytes));
+  if (!data) {
+    Pool::instance().forget(padded);
+    throw Error(fmt::format("out of memory: a tensor of {} bytes", bytes));
+  }
   return std::shared_ptr<Buffer>(new Buffer(data, padded));
 }
 
