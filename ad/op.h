@@ -27,6 +27,7 @@ enum class Kind : std::uint8_t {
   matmul,
   index,        // gather, scatter
   loop,         // scan
+  call,         // a tape as one record: checkpoint, custom rules; the compiler puts the tape in its place
   pick,         // one result of a record with several
 };
 
@@ -41,6 +42,10 @@ struct Demand {
 struct Pullback {
   Tensor value;
   std::function<Tensors(const Tensors& cts)> pull;
+  // Instead of `pull`, for a rule that goes on with sums: where the cotangents of an operand have been added up to `sums[i]`
+  // already (empty: nothing yet), what it returns includes them. A loop starts its own additions there, so that they run
+  // in the order in which its steps, written out, would add.
+  std::function<Tensors(const Tensors& cts, const Tensors& sums)> pull_onto = nullptr;
 };
 
 struct Pushforward {

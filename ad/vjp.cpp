@@ -1,4 +1,6 @@
 // Reverse mode. ct = cotangent: the derivative of what is differentiated with respect to a value.
+#include <algorithm>
+
 #include "ad/arithmetic.h"
 #include "ad/transform.h"
 
@@ -39,14 +41,19 @@ class Cotangents {
   explicit Cotangents(std::size_t records) : of_(records) {}
 
   void add(const Tape& tape, Id id, const Tensor& ct) {
+    Tensor& so_far = sum(tape, id);
+    so_far = accumulate(so_far, ct);
+  }
+  Tensors& operator[](Id id) { return of_[id]; }
+  // What has been added up for a record; empty for nothing.
+  Tensor& sum(const Tape& tape, Id id) {
     const Record& r = tape[id];
     const bool is_part = r.op == &pick_op;
     Tensors& parts = of_[is_part ? r.in[0] : id];
     const std::size_t part = is_part ? std::size_t(r.attrs.integer("index")) : 0;
     if (parts.size() <= part) parts.resize(part + 1);
-    parts[part] = accumulate(parts[part], ct);
+    return parts[part];
   }
-  Tensors& operator[](Id id) { return of_[id]; }
 
  private:
   std::vector<Tensors> of_;
@@ -103,7 +110,7 @@ TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
     if (!request.accumulating.empty() && request.accumulating[i]) starts[i] = recorder->input(t.input_type(i));
 
   // Forward: every value, and the pullbacks of those on a differentiable path.
-  std::vector<std::function<Tensors(const Tensors&)>> pull(t.size());
+  std::vector<Pullback> pull(t.size());
   for (Id id = 0; id < t.size(); ++id) {
     const Record& r = t[id];
     if (r.op == &input_op) continue;
@@ -116,7 +123,7 @@ TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
       for (Id operand : r.in) demand.wanted.push_back(active[operand]);
       Pullback rule = r.op->vjp ? r.op->vjp(r, in, demand) : elementwise_pullback(r, in, demand);
       value[id] = rule.value;
-      pull[id] = std::move(rule.pull);
+      pull[id] = std::move(rule);
     } else {
       value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
                              : record(*r.op, in, r.attrs, r.where);
@@ -130,18 +137,29 @@ TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
   for (std::size_t i = 0; i < t.outputs.size(); ++i)
     if (!output_cts[i].is_empty() && active[t.outputs[i]]) cts.add(t, t.outputs[i], output_cts[i]);
   for (Id id = Id(t.size()); id-- > 0;) {
-    if (!pull[id]) continue;
+    if (!pull[id].pull && !pull[id].pull_onto) continue;
     Tensors& ct = cts[id];
     bool present = false;
     for (const Tensor& part : ct) present = present || !part.is_empty();
     if (!present) continue;
     ct.resize(t[id].type.parts ? t[id].type.parts->size() : 1);
-    Tensors operand_cts = pull[id](ct);
-    for (std::size_t i = 0; i < t[id].in.size(); ++i)
-      if (i < operand_cts.size() && !operand_cts[i].is_empty() && active[t[id].in[i]])
-        cts.add(t, t[id].in[i], operand_cts[i]);
+    const std::vector<Id>& operands = t[id].in;
+    Tensors sums(operands.size());
+    if (pull[id].pull_onto)
+      for (std::size_t i = 0; i < operands.size(); ++i) {
+        const bool is_first = std::find(operands.begin(), operands.begin() + std::ptrdiff_t(i), operands[i]) == operands.begin() + std::ptrdiff_t(i);
+        if (is_first && active[operands[i]]) sums[i] = cts.sum(t, operands[i]);
+      }
+    const Tensors operand_cts = pull[id].pull_onto ? pull[id].pull_onto(ct, sums) : pull[id].pull(ct);
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      if (i >= operand_cts.size() || operand_cts[i].is_empty() || !active[operands[i]]) continue;
+      if (sums[i].is_empty())
+        cts.add(t, operands[i], operand_cts[i]);
+      else
+        cts.sum(t, operands[i]) = operand_cts[i];
+    }
     ct.clear();
-    pull[id] = nullptr;
+    pull[id] = {};
   }
 
   Tensors outputs;

@@ -8,10 +8,11 @@
 #include <chrono>
 #include <cstdio>
 
+#include "jit/block.h"
 #include "jit/emit.h"
 #include "jit/engine.h"
-#include "jit/block.h"
 #include "jit/hoist.h"
+#include "jit/inline.h"
 #include "jit/loop.h"
 #include "jit/pack.h"
 #include "jit/program.h"
@@ -64,6 +65,7 @@ std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
   Stages log;
   TapePtr t = log("traced", traced);
   t = log("prune", prune(t));
+  t = log("inline", inline_calls(t));
   t = log("loops", lower_scans(t));
   t = log("block time", block_time(t));
   t = log("hoist before", hoist_before(t));
@@ -76,15 +78,16 @@ std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
   NewModule fresh = new_module("tapeloop", target);
   llvm::IRBuilder<> b(*fresh.context);
   llvm::Type* arguments[] = {b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty(), b.getInt64Ty()};
-  auto* function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), arguments, false), llvm::Function::ExternalLinkage,
-                                          "program", fresh.module.get());
+  auto* function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), arguments, false),
+                                          llvm::Function::ExternalLinkage, "program", fresh.module.get());
   prepare(*function, target);
   ProgramLayout layout = Emitter(b, function, target).emit(*plan);
   const OuterFunction meet{kBarrierSymbol, reinterpret_cast<void*>(&tapeloop_meet)};
   auto code = tapeloop::compile(std::move(fresh), target, {&meet, 1});
   ++compiled;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (options().debug >= 1) fmt::print(stderr, "tapeloop: compiled {} records in {:.1f} ms\n", t->size(), seconds * 1e3);
+  if (options().debug >= 1)
+    fmt::print(stderr, "tapeloop: compiled {} records in {:.1f} ms\n", t->size(), seconds * 1e3);
   return std::make_shared<CompiledProgram>(traced, *plan, std::move(layout), std::move(code), seconds);
 }
 

@@ -15,6 +15,11 @@ namespace {
 
 using Flags = std::vector<bool>;
 
+// Whether it can be done for all steps at once. A loop inside the loop cannot: often it is there to keep less.
+bool can_batch(const Record& r) {
+  return r.op->batch || r.op->kind == Kind::elementwise || r.op->kind == Kind::pick || r.in.empty();
+}
+
 bool is_view(const Record& r) { return r.op->kind == Kind::view || r.op->kind == Kind::pick; }
 
 // Which records of a loop's body depend on what.
@@ -47,17 +52,20 @@ struct Before {
   Before(const LoweredLoop& loop, const Dependences& on) : part(loop.body->size(), false), handed(part) {
     const Tape& body = *loop.body;
     const auto n = Id(body.size());
-    auto may = [&](Id id) { return body[id].op != &input_op && on.on_x[id] && !on.on_state[id]; };
-    Flags follows(n, false);
+    Flags may(n, false), follows(n, false);
     for (Id id = 0; id < n; ++id) {
-      if (!may(id)) continue;
+      const Record& r = body[id];
+      auto is_there = [&](Id operand) { return may[operand] || body[operand].op == &input_op || !on.on_x[operand]; };
+      may[id] = r.op != &input_op && on.on_x[id] && !on.on_state[id] && can_batch(r) &&
+                std::all_of(r.in.begin(), r.in.end(), is_there);
+      if (!may[id]) continue;
       follows[id] = on.is_product(body, id);
       for (Id operand : body[id].in) follows[id] = follows[id] || follows[operand];
     }
     // With what leads there; but views at the end stay in the loop, since looking costs nothing.
     Flags read_before(n, false);
     for (Id id = n; id-- > 0;) {
-      part[id] = may(id) && (read_before[id] || (follows[id] && !is_view(body[id])));
+      part[id] = may[id] && (read_before[id] || (follows[id] && !is_view(body[id])));
       if (part[id])
         for (Id operand : body[id].in) read_before[operand] = true;
     }
@@ -107,9 +115,11 @@ struct After {
       if (!is_sum(i)) stays[body.outputs[i]] = true;
     for (const Sum& sum : sums)
       for (std::size_t k = 0; k + 1 < body[sum.next].in.size(); ++k) stays[body[sum.next].in[k]] = true;
-    for (Id id = n; id-- > 0;)
+    for (Id id = n; id-- > 0;) {
+      stays[id] = stays[id] || !can_batch(body[id]);
       if (stays[id])
         for (Id operand : body[id].in) stays[operand] = true;
+    }
     for (Id id = 0; id < n; ++id) {
       if (stays[id] || body[id].op == &input_op || !on.on_state[id] || is_next(id)) continue;
       part[id] = on.is_product(body, id);

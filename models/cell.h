@@ -19,6 +19,10 @@ namespace tapeloop {
 
 struct UnrollOptions {
   std::int64_t truncate = 0;  // > 0: no gradient passes from step k to step k − 1, 2k to 2k − 1, …, counted in running order
+  // > 0: keeps only the state, once in so many steps, and computes the steps between again for the gradient, which has the
+  // same bits. Or as many bytes as that may take, from which the schedule follows (ScanOptions).
+  std::int64_t checkpoint = 0;
+  std::int64_t memory_budget = 0;
   bool reverse = false;  // from the last step to the first; outputs stand where their inputs do
   // i32 [B]: how many steps of each row are real, the others are padding. A row's state does not change in its padding, so
   // `last` is the state after its own last step (reverse: its first); outputs there are zero, and nothing that the padding
@@ -91,7 +95,10 @@ Extent steps_of(const Xs& xs, const Where& caller) {
 template <class Cell, class State, class Xs>
 auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options, const Where& caller) {
   (void)steps_of(xs, caller);
-  const ScanOptions over_time{.reverse = options.reverse, .truncate = options.truncate};
+  const ScanOptions over_time{.reverse = options.reverse,
+                              .truncate = options.truncate,
+                              .checkpoint = options.checkpoint,
+                              .memory_budget = options.memory_budget};
   if (options.lengths.is_empty()) {
     auto step = [&](const State& s, const Xs& x) { return state_and_output<State>(cell(s, x)); };
     auto [last, outputs] = scan(step, state, xs, over_time, caller);
@@ -129,7 +136,7 @@ auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const Unr
 
 // Runs a cell over the leading axis of xs: auto [last, outputs] = unroll(cell, state, xs). Gradients flow to the cell's
 // tensors, the initial state and xs.
-// Throws Error when xs differ in length, the cell changes the type of its state, or `truncate` is negative.
+// Throws Error when xs differ in length, the cell changes the type of its state, or an option is negative.
 template <class Cell, class State, class Xs>
 auto unroll(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options = {}, Where caller = Where::current()) {
   try {

@@ -111,6 +111,17 @@ std::vector<bool> moving_inputs(const Loop& loop, std::vector<bool> moving) {
   return moving;
 }
 
+// The vjp of the body, parted into what runs forward in time and what waits for cotangents.
+Split halves_of(const Loop& loop, const VjpRequest& request) {
+  const TapePtr both = vjp(loop.body, request);
+  std::vector<bool> is_late(both->inputs.size(), false), is_free(both->inputs.size(), false);
+  for (std::size_t i = 0; i < both->inputs.size(); ++i) {
+    is_late[i] = i >= loop.body->inputs.size();
+    is_free[i] = !is_late[i] && (i < loop.constants || i >= loop.first_x());
+  }
+  return split(both, is_late, is_free, loop.body->outputs.size());
+}
+
 // Reverse mode (design §3): the vjp of the body, split into the half that can run forward in time and the half that waits
 // for cotangents; what crosses between them is kept for each step. The late half is a loop over reversed time whose state
 // is the cotangent of the state and the growing cotangents of the constants.
@@ -124,14 +135,7 @@ Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
     request.live.push_back(i < loop.states ? bool(request.wanted[loop.constants + i]) : active[loop.body->outputs[i]] && demand.live[i]);
   request.accumulating.assign(loop.body->inputs.size(), false);
   for (std::size_t i = 0; i < loop.constants; ++i) request.accumulating[i] = request.wanted[i];
-  const TapePtr both = vjp(loop.body, request);
-
-  std::vector<bool> is_late(both->inputs.size(), false), is_free(both->inputs.size(), false);
-  for (std::size_t i = 0; i < both->inputs.size(); ++i) {
-    is_late[i] = i >= loop.body->inputs.size();
-    is_free[i] = !is_late[i] && (i < loop.constants || i >= loop.first_x());
-  }
-  const Split halves = split(both, is_late, is_free, loop.body->outputs.size());
+  const Split halves = halves_of(loop, request);
   const Tensor forward = record(scan_op, in, loop_attrs(halves.early, loop.constants, loop.states, loop.length, loop.reverse), r.where);
 
   // Indices in the late half: constants, xs, residuals, cotangents of states and ys, accumulators.
@@ -172,10 +176,10 @@ Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
   append(outputs, x_out);
   const TapePtr late = reorder(halves.late, inputs, outputs);
 
-  auto pull = [=, where = r.where](const Tensors& cts) {
+  auto pull_onto = [=, where = r.where](const Tensors& cts, const Tensors& sums) {
     Tensors operands(in.begin(), in.begin() + std::ptrdiff_t(loop.constants));
     for (std::size_t i : state_of) operands.push_back(cts[i].is_empty() ? zeros_like(in[loop.constants + i]) : cts[i]);
-    for (std::size_t i : const_of) operands.push_back(zeros_like(in[i]));
+    for (std::size_t i : const_of) operands.push_back(sums[i].is_empty() ? zeros_like(in[i]) : sums[i]);
     operands.insert(operands.end(), in.begin() + std::ptrdiff_t(loop.first_x()), in.end());
     for (std::size_t i = 0; i < halves.residuals; ++i) operands.push_back(pick(forward, int(loop.body->outputs.size() + i)));
     for (std::size_t i : y_of) {
@@ -186,12 +190,12 @@ Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
         record(scan_op, operands, loop_attrs(late, loop.constants, state_of.size() + const_of.size(), loop.length, !loop.reverse), where);
     Tensors result(in.size());
     int part = 0;
-    for (std::size_t i : state_of) result[loop.constants + i] = pick(backward, part++);
+    for (std::size_t i : state_of) result[loop.constants + i] = accumulate(sums[loop.constants + i], pick(backward, part++));
     for (std::size_t i : const_of) result[i] = pick(backward, part++);
-    for (std::size_t i : x_of) result[i] = pick(backward, part++);
+    for (std::size_t i : x_of) result[i] = accumulate(sums[i], pick(backward, part++));
     return result;
   };
-  return {forward, pull};
+  return {forward, nullptr, pull_onto};
 }
 
 // Forward mode: one wider loop carries values and tangents together.
@@ -359,6 +363,24 @@ Loop::Loop(const Attrs& attrs)
       length(attrs.extent("length")),
       reverse(attrs.flag("reverse")) {}
 
+std::int64_t bytes_of_state(const Loop& loop) {
+  std::int64_t bytes = 0;
+  for (std::size_t i = 0; i < loop.states; ++i) bytes += count_of(loop.body->output_type(i).shape) * size_of(loop.body->output_type(i).dtype);
+  return bytes;
+}
+
+std::int64_t bytes_kept_per_step(const Loop& loop) {
+  VjpRequest request;
+  for (std::size_t i = 0; i < loop.body->inputs.size(); ++i) request.wanted.push_back(is_float(loop.body->input_type(i).dtype));
+  const std::vector<bool> active = differentiable_from(*loop.body, request.wanted);
+  for (Id id : loop.body->outputs) request.live.push_back(active[id]);
+  const Split halves = halves_of(loop, request);
+  std::int64_t bytes = 0;
+  for (std::size_t i = loop.body->outputs.size(); i < halves.early->outputs.size(); ++i)
+    bytes += count_of(halves.early->output_type(i).shape) * size_of(halves.early->output_type(i).dtype);
+  return bytes;
+}
+
 Attrs Loop::attrs(TapePtr other_body, const Extent& other_length) const {
   return loop_attrs(std::move(other_body), constants, states, other_length, reverse);
 }
@@ -395,6 +417,11 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
   if (xs.empty() && !options.length)
     throw Error("scan: without xs the number of steps is unknown", where, "give ScanOptions{.length = n}");
   if (options.truncate < 0) throw Error(fmt::format("scan: truncate is {}", options.truncate), where, "0 means no truncation");
+  if (options.checkpoint < 0 || options.memory_budget < 0)
+    throw Error(fmt::format("scan: checkpoint is {}, memory_budget {}", options.checkpoint, options.memory_budget), where,
+                "0 means that every step keeps what its derivative needs");
+  if ((options.truncate > 0) + (options.checkpoint > 0) + (options.memory_budget > 0) > 1)
+    throw Error("scan: truncate, checkpoint and memory_budget are given together", where, "each says where the loop is cut; give one");
   const Extent length = xs.empty() ? *options.length : xs[0].size(0);
   if (options.length && options.length->value() != length.value())
     throw Error(fmt::format("scan: length {} but xs have {} steps", options.length->value(), length.value()), where);
@@ -406,6 +433,12 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
   operands.insert(operands.end(), xs.begin(), xs.end());
   const TapePtr ordered = captured.empty() ? body : reorder(body, order, range(0, state.size() + ys));
   const Attrs attrs = loop_attrs(ordered, captured.size(), state.size(), length, options.reverse);
+  if (options.checkpoint > 0 || options.memory_budget > 0) {
+    const std::vector<std::int64_t> blocks =
+        options.checkpoint > 0 ? std::vector{options.checkpoint} : blocks_within(Loop(attrs), options.memory_budget, where);
+    if (blocks.empty()) return picks(record(scan_op, operands, attrs, where));
+    return strip_mine(Loop(attrs), operands, blocks[0], {.recompute = true, .inner = {blocks.begin() + 1, blocks.end()}}, where);
+  }
   if (options.truncate == 0) return picks(record(scan_op, operands, attrs, where));
   auto cut = [&](const Tensors& tensors) {
     Tensors result;

@@ -15,6 +15,12 @@ struct ScanOptions {
   bool reverse = false;          // from the last step to the first; ys are stored where the xs were
   std::optional<Extent> length;  // the number of steps, needed when there are no xs
   std::int64_t truncate = 0;     // > 0: no gradient passes from step k to step k − 1, 2k to 2k − 1, …, in running order
+  // > 0: only the state is kept, once in so many steps; the derivative computes the steps between again (Chen et al. 2016).
+  std::int64_t checkpoint = 0;
+  // > 0: as checkpoint, with as many steps, and blocks inside blocks, as make what the loop keeps fit into so many bytes and
+  // compute as little as possible again (Griewank and Walther 2000; Gruslys et al. 2016). The number of steps becomes part of
+  // a compiled program. xs and ys are not counted.
+  std::int64_t memory_budget = 0;
 };
 
 namespace detail {
@@ -31,7 +37,8 @@ void check_state_names(const std::vector<std::string>& before, const std::vector
 // Runs `f(state, x_t)`, which returns pair{state, y_t}, over the leading axis of xs. State, xs and y are trees of tensors;
 // gives pair{final state, ys} with ys stacked along a new leading axis. Values of the surroundings that f uses become
 // constants of the loop, and gradients flow to them.
-// Throws Error when xs differ in length, the state changes its type from one step to the next, or `truncate` is negative.
+// Throws Error when xs differ in length, the state changes its type from one step to the next, `truncate`,
+// `checkpoint` or `memory_budget` is negative or given with another, and when no schedule fits the budget.
 template <class F, class State, class Xs>
 auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Where where = Where::current()) {
   const Tensors state_leaves = leaves_of(state), x_leaves = leaves_of(xs);
@@ -68,5 +75,9 @@ struct Loop {
   // The attributes of such a loop with another body and length.
   Attrs attrs(TapePtr other_body, const Extent& other_length) const;
 };
+
+// What a loop of these types keeps for its reverse mode: for each step, and for each place at which only its state is kept.
+std::int64_t bytes_kept_per_step(const Loop& loop);
+std::int64_t bytes_of_state(const Loop& loop);
 
 }  // namespace tapeloop

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
+#include "ops/call.h"
 #include "ops/shape.h"
 
 namespace tapeloop {
@@ -23,6 +27,18 @@ Tensor with_leading(const Tensor& x, Shape leading, std::size_t dropped, const W
   return reshape(x, leading, where);
 }
 
+// A part of the loop: all of its steps one by one, or in blocks again.
+Tensors run_steps(const Loop& loop, const Tensors& in, const Extent& steps, const StripOptions& options,
+                  const Where& where) {
+  const Loop part(loop.attrs(loop.body, steps));
+  if (options.inner.empty() || steps.value() <= options.inner[0])
+    return picks(record(scan_op, in, part.attrs(part.body, steps), where));
+  return strip_mine(
+      part, in, options.inner[0],
+      {.rest = options.rest, .recompute = options.recompute, .inner = {options.inner.begin() + 1, options.inner.end()}},
+      where);
+}
+
 // The body of the loop over the blocks: one block, and what happens after it.
 TapePtr block_body(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options,
                    const Where& where) {
@@ -33,13 +49,19 @@ TapePtr block_body(const Loop& loop, const Tensors& in, const Extent& k, const S
     if (i >= loop.first_x()) type.shape[0] = k;
     operands.push_back(recorder->input(type, where));
   }
-  Tensors results = picks(record(scan_op, operands, loop.attrs(loop.body, k), where));
+  Tensors results = run_steps(loop, operands, k, options, where);
   if (options.between) {
     const auto ys = results.begin() + std::ptrdiff_t(loop.states);
     const Tensors state = options.between(Tensors(results.begin(), ys));
     std::copy(state.begin(), state.end(), results.begin());
   }
-  return recorder->finish(results, where);
+  const TapePtr block = recorder->finish(results, where);
+  if (!options.recompute) return block;
+  recorder = Recorder::start();
+  operands.clear();
+  for (std::size_t i = 0; i < block->inputs.size(); ++i)
+    operands.push_back(recorder->input(block->input_type(i), where));
+  return recorder->finish(picks(record(checkpoint_op, operands, {{"body", block}}, where)), where);
 }
 
 }  // namespace
@@ -57,11 +79,13 @@ Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const S
   // Runs one part from the state of the one before.
   const auto x = in.begin() + std::ptrdiff_t(loop.first_x());
   Tensors state(in.begin() + std::ptrdiff_t(loop.constants), x);
-  auto run_part = [&](const Tensors& xs, const TapePtr& body, const Extent& length) {
+  auto operands_of = [&](const Tensors& xs) {
     Tensors operands(in.begin(), in.begin() + std::ptrdiff_t(loop.constants));
     operands.insert(operands.end(), state.begin(), state.end());
     operands.insert(operands.end(), xs.begin(), xs.end());
-    Tensors results = picks(record(scan_op, operands, loop.attrs(body, length), where));
+    return operands;
+  };
+  auto take_state = [&](const Tensors& results) {
     const auto ys = results.begin() + std::ptrdiff_t(loop.states);
     state.assign(results.begin(), ys);
     return Tensors(ys, results.end());
@@ -72,14 +96,15 @@ Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const S
     Tensors xs;
     for (auto it = x; it != in.end(); ++it)
       xs.push_back(with_leading(steps_of(*it, blocks_from, blocked, where), {blocks, k}, 1, where));
-    for (const Tensor& y : run_part(xs, block_body(loop, in, k, options, where), blocks))
+    const Attrs attrs = loop.attrs(block_body(loop, in, k, options, where), blocks);
+    for (const Tensor& y : take_state(picks(record(scan_op, operands_of(xs), attrs, where))))
       ys_of_blocks.push_back(with_leading(y, {blocked}, 2, where));
   };
   auto run_rest = [&] {
     if (is_zero(rest) && !is_zero(blocks)) return;
     Tensors xs;
     for (auto it = x; it != in.end(); ++it) xs.push_back(steps_of(*it, rest_from, rest, where));
-    ys_of_rest = run_part(xs, loop.body, rest);
+    ys_of_rest = take_state(run_steps(loop, operands_of(xs), rest, options, where));
   };
   if (options.rest == StripOptions::Rest::first) run_rest();
   run_blocks();
@@ -93,6 +118,39 @@ Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const S
     results.push_back(concat(parts, 0, where));
   }
   return results;
+}
+
+std::vector<std::int64_t> blocks_within(const Loop& loop, std::int64_t bytes, const Where& where) {
+  const std::int64_t state = std::max<std::int64_t>(1, bytes_of_state(loop)),
+                     step = std::max<std::int64_t>(1, bytes_kept_per_step(loop));
+  std::vector<std::int64_t> blocks;
+  std::int64_t left = bytes;
+  for (std::int64_t steps = loop.length.pin(); steps > left / step;) {
+    auto cost = [&](std::int64_t k) {
+      return (steps + k - 1) / k * state + k * step;
+    };  // a state for each block, one block's steps
+    // One level is enough if the cheapest size fits, √(steps · state / step); then the largest that fits has the fewest blocks.
+    std::int64_t fits =
+        std::clamp(std::int64_t(std::sqrt(double(steps) * double(state) / double(step))), std::int64_t(1), steps);
+    if (cost(fits) <= left) {
+      std::int64_t too_large = left / step + 1;
+      while (too_large - fits > 1) {
+        const std::int64_t middle = fits + (too_large - fits) / 2;
+        (cost(middle) <= left ? fits : too_large) = middle;
+      }
+      blocks.push_back(fits);
+      return blocks;
+    }
+    // Half of the memory for the states between blocks, the other half for one block, taken apart again.
+    const std::int64_t most = left / 2 / state, k = most > 1 ? (steps + most - 1) / most : steps;
+    if (most < 2 || k >= steps)
+      throw Error(fmt::format("scan: no schedule keeps within memory_budget = {} bytes", bytes), where,
+                  fmt::format("a state takes {} bytes and what a step keeps {}", state, step));
+    blocks.push_back(k);
+    left -= (steps + k - 1) / k * state;
+    steps = k;
+  }
+  return blocks;
 }
 
 }  // namespace tapeloop

@@ -19,7 +19,12 @@ struct StripOptions {
   bool full_rest = false;
 
   // Applied to the state after each block, inside the loop over the blocks; empty for none.
-  std::function<Tensors(const Tensors& state)> between;
+  std::function<Tensors(const Tensors& state)> between = nullptr;
+
+  // The derivative computes each block again from the state before it, instead of keeping what its steps keep.
+  bool recompute = false;
+  // Blocks, and the rest, are taken apart again, into blocks of inner[0] steps, those into inner[1], …
+  std::vector<std::int64_t> inner = {};
 };
 
 // The results of a loop (final state ++ ys, in its own order, of its own types) for the operands `in`, recorded as
@@ -31,5 +36,9 @@ struct StripOptions {
 // out. Throws InternalError when k is not positive.
 Tensors strip_mine(const Loop& loop, const Tensors& in, const Extent& k, const StripOptions& options,
                    const Where& where);
+
+// The sizes of blocks, outermost first, with which what a loop keeps for its derivative takes at most `bytes`, with as few
+// levels as will do, and so as little computed again; empty if all steps fit. Throws Error if nothing does.
+std::vector<std::int64_t> blocks_within(const Loop& loop, std::int64_t bytes, const Where& where);
 
 }  // namespace tapeloop

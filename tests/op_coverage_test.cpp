@@ -21,9 +21,29 @@ namespace {
 namespace fs = std::filesystem;
 
 // Not ops: pieces that ops are made of, and keys, which the random ops' lines use.
-const std::set<std::string> kNotOps{"record", "broadcast_axes", "flat_along", "flat_nd", "scan_leaves", "strip_mine",
-                                    "repeated", "all_batched", "move_axis", "indices_of_all", "listed_rows",
-                                    "key",    "split_key",      "fold_in",    "mean_of",       "evaluate_batch"};
+const std::set<std::string> kNotOps{"record",
+                                    "broadcast_axes",
+                                    "flat_along",
+                                    "flat_nd",
+                                    "scan_leaves",
+                                    "strip_mine",
+                                    "repeated",
+                                    "all_batched",
+                                    "move_axis",
+                                    "indices_of_all",
+                                    "listed_rows",
+                                    "barrier",
+                                    "checkpoint_leaves",
+                                    "evaluate_batch",
+                                    "every_second",
+                                    "in_turns",
+                                    "jacobian_leaves",
+                                    "custom_leaves",
+                                    "placeholders",
+                                    "key",
+                                    "split_key",
+                                    "fold_in",
+                                    "mean_of"};
 
 std::string read(const fs::path& path) {
   std::ifstream in(path);

@@ -1,5 +1,6 @@
 // The ops that move, choose, order and accumulate elements, under test.
 #include "op_cases.h"
+#include "ops/call.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/prefix.h"
@@ -28,6 +29,7 @@ Tensor as_float(const Tensor& x, const Tensor& like) { return cast(x, like.dtype
 
 const std::vector<Shapes> kPairs{
     {{3}, {4}}, {{2, 3}, {5, 3}}, {{0, 3}, {2, 3}}, {{1, 17}, {1, 17}}, {{2, 1, 3}, {2, 1, 3}}};
+const std::vector<Shapes> kPairsAlike{{{}, {}}, {{0}, {0}}, {{1}, {1}}, {{17}, {17}}, {{2, 3, 5}, {2, 3, 5}}};
 const std::vector<Shapes> kLong{{{7}}, {{9, 5}}, {{6, 1}}, {{17, 3}}, {{8, 2, 3}}};
 const std::vector<Shapes> kTables{{{5, 3}}, {{6}}, {{4, 17}}, {{4, 1}}, {{7, 2, 3}}};
 const std::vector<Shapes> kUpdates{
@@ -145,6 +147,15 @@ std::vector<OpCase> structural_cases() {
       {"normal", kUnary, -2, 2, [](T x) { return x[0] * normal(fold_in(constant(key(1)), 3), x[0].shape(), x[0].dtype()); }},
       {"bernoulli", kUnary, -2, 2, [](T x) { return where(bernoulli(split_key<2>(constant(key(1)))[1], 0.5, x[0].shape()), x[0], 0); }},
 
+      {"checkpoint", kPairsAlike, -2, 2, [](T x) { return checkpoint([](const Tensor& a, const Tensor& b) { return tanh(a * b) * exp(a); })(x[0], x[1]); }},
+      {"custom_vjp", kPairsAlike, -2, 2, [](T x) {
+         auto rule = [](const Tensor& a, const Tensor& b, const Tensor& y, const Tensor& ct) { return std::tuple{ct * (1 - square(y)) * b, ct * (1 - square(y)) * a}; };
+         return custom_vjp([](const Tensor& a, const Tensor& b) { return tanh(a * b); }, rule)(x[0], x[1]);
+       }},
+      {"custom_jvp", kPairsAlike, -2, 2, [](T x) {
+         auto rule = [](const Tensor& a, const Tensor& b, const Tensor& y, const Tensor& da, const Tensor& db) { return (1 - square(y)) * (da * b + a * db); };
+         return custom_jvp([](const Tensor& a, const Tensor& b) { return tanh(a * b); }, rule)(x[0], x[1]);
+       }},
       {"scan", {{{2, 3}, {5, 2, 3}}, {{4}, {0, 4}}, {{4}, {1, 4}}, {{17}, {7, 17}}, {{1}, {3, 1}}}, -1, 1, [](T x) {
          auto [last, ys] = scan([&](const Tensor& h, const Tensor& xt) { Tensor n = tanh(h * xt + x[0]); return std::pair{n, n * xt}; }, x[0], x[1]);
          return sum(ys, 0) + last;

@@ -1,0 +1,154 @@
+// Functions kept whole on the tape, so that something else than their own records can be done with them: computed again in
+// the backward pass instead of kept (checkpoint), or differentiated by a rule that the user gives (custom_vjp, custom_jvp).
+//
+// Each is one record whose body is a tape: operands are the function's arguments, then what it captured. A compiler puts the
+// body in the record's place, once all derivatives have been taken.
+#pragma once
+
+#include "ad/grad.h"
+#include "ad/trace.h"
+
+namespace tapeloop {
+
+namespace detail {
+
+// Of a traced function: its operands are the leaves of the arguments, then the captured values.
+Tensors checkpoint_leaves(const TapePtr& body, const Tensors& operands, const Where& where);
+
+// A rule as traced: inputs are the arguments, y, the floating-point ones among the cotangents of y (tangents of the arguments),
+// then what it captured; outputs are those of the wanted derivatives that it gives, the others are zero.
+struct CustomRule {
+  TapePtr tape;
+  Tensors captured;
+  std::vector<bool> given;  // one for each wanted derivative
+};
+Tensors custom_leaves(const Op& op, const TapePtr& body, const Tensors& arguments, const Tensors& captured,
+                      const CustomRule& rule, const Where& where);
+
+// Tensors of the types of a tape's outputs, that can be traced for.
+Tensors placeholders(const Tape& tape);
+
+// `tree` without its leaves that are not floating-point.
+template <class Tree>
+Tree only_floats(Tree tree) {
+  for_each_tensor(tree, [](Tensor& t) {
+    if (!t.is_empty() && !is_float(t.dtype())) t = Tensor();
+  });
+  return tree;
+}
+
+// What a rule returned, one for each floating-point tensor of `like`; where it left a tensor empty, so is the entry.
+template <class Like, class Given>
+std::vector<bool> matched(std::string_view op, const Like& like, const Given& given, const Where& where) {
+  Tensors wanted, got;
+  std::vector<std::string> names;
+  for_each_named_tensor(like, [&](const std::string& name, const Tensor& t) {
+    wanted.push_back(t);
+    names.push_back(name);
+  });
+  for_each_tensor(given, [&](const Tensor& t) { got.push_back(t); });
+  std::vector<bool> present;
+  if (got.size() != wanted.size())
+    throw Error(std::string(op) + ": the rule gives " + std::to_string(got.size()) + " tensors for " +
+                    std::to_string(wanted.size()),
+                where, "it returns a tree like the one it differentiates; an empty Tensor stands for zero");
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const bool is_wanted = !wanted[i].is_empty() && is_float(wanted[i].dtype());
+    if (!is_wanted && !got[i].is_empty())
+      throw Error(std::string(op) + ": the rule gives a derivative for tensor " + names[i] + ", which takes none",
+                  where, "leave it empty");
+    if (!is_wanted) continue;
+    present.push_back(!got[i].is_empty());
+    if (!got[i].is_empty() && (got[i].dtype() != wanted[i].dtype() || !agree(got[i].shape(), wanted[i].shape())))
+      throw Error(std::string(op) + ": the rule gives " + to_string(got[i].type()) + " for tensor " + names[i] +
+                      ", which is " + to_string(wanted[i].type()),
+                  where, "a derivative has the type of what it belongs to");
+  }
+  return present;
+}
+
+}  // namespace detail
+
+// checkpoint(f)(args…) is f(args…), but its derivative keeps nothing of f's inside: it computes f again when it needs it.
+// Values and gradients are the same bits. f may use values of its surroundings.
+template <class F>
+auto checkpoint(F f, Where where = Where::current()) {
+  return [f = std::move(f), where]<class... Args>(const Args&... args) mutable {
+    auto traced = trace(f, Recorder::Captures::all, args...);
+    Tensors operands = leaves_of(std::tuple<Args...>{args...});
+    operands.insert(operands.end(), traced.captured.begin(), traced.captured.end());
+    return with_leaves(std::move(traced.result), detail::checkpoint_leaves(traced.tape, operands, where));
+  };
+}
+
+// f with a reverse rule of the user's: rule(args…, y, ȳ) returns the cotangents of the arguments, as a tuple of trees like
+// them (a tree, for one argument). y is what f returned, ȳ the derivative of the loss with respect to it. Empty tensors in
+// what it returns stand for zeros. Forward mode is derived: the rule is linear in ȳ, and its transpose is the forward rule.
+//
+//   auto clipped = custom_vjp([](Tensor x) { return x; }, [](Tensor x, Tensor y, Tensor ct) { return clamp(ct, -1, 1); });
+//
+// Nobody checks that the rule is the derivative of f; check_gradients(f) does.
+// Throws Error when f uses recorded values that are not its arguments (they would get no gradient), or when what the rule
+// returns does not have the types of the arguments.
+template <class F, class Rule>
+auto custom_vjp(F f, Rule rule, Where where = Where::current());
+
+// f with a forward rule of the user's: rule(args…, y, ẋ…) returns the tangent of y, a tree like it, for tangents of all the
+// arguments. Reverse mode is its transpose, so the rule must be linear in the tangents. Otherwise as custom_vjp.
+template <class F, class Rule>
+auto custom_jvp(F f, Rule rule, Where where = Where::current());
+
+// The same value, recorded so that what is computed from it is merged with nothing that is computed from x itself, and not
+// before `after` is known.
+Tensor barrier(const Tensor& x, const Tensor& after, const Where& where);
+
+extern const Op checkpoint_op;  // attribute: body
+extern const Op
+    custom_vjp_op;  // attributes: body; rule: (operands, y, ȳ of floats) → x̄ of floats among the first `arguments`
+extern const Op
+    custom_jvp_op;  // attributes: body; rule: (operands, ẋ of floats among the first `arguments`) → ẏ of floats
+extern const Op barrier_op;  // operands: x, after
+
+// --- implementation of the templates ------------------------------------------------------------------------------------------
+
+template <class F, class Rule>
+auto custom_vjp(F f, Rule rule, Where where) {
+  return [f = std::move(f), rule = std::move(rule), where]<class... Args>(const Args&... args) mutable {
+    auto traced = trace(f, Recorder::Captures::all, args...);
+    const auto y = with_leaves(traced.result, detail::placeholders(*traced.tape));
+    const std::tuple<Args...> arguments{args...};
+    detail::CustomRule custom;
+    auto whole = [&](const auto&... all) {
+      auto given = rule(all...);
+      custom.given = detail::matched("custom_vjp", arguments, given, where);
+      return given;
+    };
+    auto traced_rule = trace(whole, Recorder::Captures::all, args..., y, detail::only_floats(y));
+    custom.tape = traced_rule.tape;
+    custom.captured = traced_rule.captured;
+    return with_leaves(std::move(traced.result), detail::custom_leaves(custom_vjp_op, traced.tape, leaves_of(arguments),
+                                                                       traced.captured, custom, where));
+  };
+}
+
+template <class F, class Rule>
+auto custom_jvp(F f, Rule rule, Where where) {
+  return [f = std::move(f), rule = std::move(rule), where]<class... Args>(const Args&... args) mutable {
+    auto traced = trace(f, Recorder::Captures::all, args...);
+    const auto y = with_leaves(traced.result, detail::placeholders(*traced.tape));
+    detail::CustomRule custom;
+    auto whole = [&](const auto&... all) {
+      auto given = rule(all...);
+      custom.given = detail::matched("custom_jvp", y, given, where);
+      return given;
+    };
+    auto traced_rule = trace(whole, Recorder::Captures::all, args..., y, detail::only_floats(args)...);
+    custom.tape = traced_rule.tape;
+    custom.captured = traced_rule.captured;
+    return with_leaves(std::move(traced.result),
+                       detail::custom_leaves(custom_jvp_op, traced.tape, leaves_of(std::tuple<Args...>{args...}),
+                                             traced.captured, custom, where));
+  };
+}
+
+}  // namespace tapeloop
