@@ -48,4 +48,15 @@ constexpr Dtype dtype_of<std::uint32_t>() { return Dtype::u32; }
 template <>
 constexpr Dtype dtype_of<bool>() { return Dtype::boolean; }
 
+// f(T()) for the C++ type T that stores the numbers of `dtype`, which is none of boolean and tuple.
+template <class F>
+void with_number_type(Dtype dtype, F&& f) {
+  switch (dtype) {
+    case Dtype::f32: return f(float());
+    case Dtype::f64: return f(double());
+    case Dtype::i32: return f(std::int32_t());
+    default: return f(std::uint32_t());
+  }
+}
+
 }  // namespace tapeloop

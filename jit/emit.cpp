@@ -144,6 +144,31 @@ void Emitter::vector_loop(Value* begin, Value* end, const std::function<void(Val
   });
 }
 
+// The lines of `shape` along `axis`, which threads share, one at a time; or, where the last axis is another one, as many
+// side by side as a vector has lanes. `at` tells which, `body` gets the mask of a vector that is not full.
+void Emitter::for_lines(const Shape& shape, std::size_t axis, bool in_vectors, Indices& at, const Body& body) {
+  bool shared = false;
+  std::function<void(std::size_t)> walk = [&](std::size_t a) {
+    if (a == shape.size()) return body(nullptr);
+    if (a == axis) return walk(a + 1);
+    Value *begin = number(0), *end = extent(shape[a]);
+    const bool last = in_vectors && a + 1 == shape.size();
+    if (!shared) std::tie(begin, end) = share(end, last ? 16 : 1);
+    shared = true;
+    if (last)
+      return vector_loop(begin, end, [&](Value* j, Value* mask) {
+        at[a] = Index{j, 1, nullptr};
+        body(mask);
+      });
+    loop(begin, end, number(1), [&](Value* i) {
+      at[a] = Index{i, 0, nullptr};
+      walk(a + 1);
+    });
+  };
+  if (shape.size() > 1) return walk(0);
+  if_then(b_.CreateICmpEQ(thread_, number(0)), [&] { walk(0); });
+}
+
 // This thread's part of 0 … count, in multiples of `grain`. Contiguous, and the same for every run.
 std::pair<Value*, Value*> Emitter::share(Value* count, std::int64_t grain) {
   Value* pieces = b_.CreateSDiv(b_.CreateAdd(count, number(grain - 1)), number(grain));

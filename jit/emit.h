@@ -76,6 +76,7 @@ class Emitter {
   void emit_barrier();
   void loop(llvm::Value* begin, llvm::Value* end, llvm::Value* step, const Body& body);
   void vector_loop(llvm::Value* begin, llvm::Value* end, const std::function<void(llvm::Value*, llvm::Value* mask)>& body);
+  void for_lines(const Shape& shape, std::size_t axis, bool in_vectors, Indices& at, const Body& body);
   void if_then(llvm::Value* condition, const std::function<void()>& body);
   std::pair<llvm::Value*, llvm::Value*> share(llvm::Value* count, std::int64_t grain);
   void allocate(Frame& frame, Id id);
@@ -83,7 +84,7 @@ class Emitter {
   // emit_loop.cpp
   struct LoopFrame;
   void emit_loop(Id id, Frame& frame);
-  void emit_turns(LoopFrame& loop, Frame& frame);
+  void emit_turns(LoopFrame& loop);
   void copy(llvm::Value* from, llvm::Value* to, const Type& type);
   llvm::Value* bytes_of(const Type& type);
 
@@ -114,9 +115,9 @@ class Emitter {
   void emit_scatter(const Nest& nest, Frame& frame);
   void emit_matmul(const Nest& nest, Frame& frame);
 
-  // emit_tile.cpp: one tile of a product
-  struct Product;
+  // emit_tile.cpp, emit_product.cpp
   llvm::Function* tile_function(Dtype dtype, int vectors, int rows);
+  struct Product;
   void emit_product(const Nest& nest, Frame& frame);
   void begin_product(Product& product, Frame& frame);
   void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin, llvm::Value* row_end);

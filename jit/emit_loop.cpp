@@ -110,7 +110,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   emit_barrier();
 
   const std::size_t first_entry = layout_.memory.size();
-  emit_turns(f, frame);
+  emit_turns(f);
   // What the body uses lives as long as the loop, and what it reads of its surroundings too.
   ++now_;
   for (std::size_t e = first_entry; e < layout_.memory.size(); ++e) {
@@ -130,7 +130,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
 }
 
 // The turns of the loop, of one step each or of a block of them.
-void Emitter::emit_turns(LoopFrame& f, Frame&) {
+void Emitter::emit_turns(LoopFrame& f) {
   const LoweredLoop& loop = f.loop;
   const Tape& tape = *loop.body;
   const Plan& body = *f.inner.plan;

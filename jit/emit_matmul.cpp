@@ -1,4 +1,4 @@
-// Matrix products: how their rows and columns are walked. What happens on one tile is in emit_tile.cpp.
+// Matrix products: how their rows and columns are walked. Those with a packed right operand are in emit_product.cpp.
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 

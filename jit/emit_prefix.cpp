@@ -35,26 +35,7 @@ void Emitter::emit_prefix(const Nest& nest, Frame& frame) {
       for (const Write& w : nest.writes) write(frame, w, at, value, mask);
     });
   };
-  bool shared = false;
-  std::function<void(std::size_t)> walk = [&](std::size_t a) {
-    if (a == rank) return row(nullptr);
-    if (a == axis) return walk(a + 1);
-    Value *begin = number(0), *end = extent(shape[a]);
-    const bool last = vector && a + 1 == rank;
-    if (!shared) std::tie(begin, end) = share(end, last ? 16 : 1);
-    shared = true;
-    if (last)
-      return vector_loop(begin, end, [&](Value* j, Value* mask) {
-        at[a] = Index{j, 1, nullptr};
-        row(mask);
-      });
-    loop(begin, end, number(1), [&](Value* i) {
-      at[a] = Index{i, 0, nullptr};
-      walk(a + 1);
-    });
-  };
-  if (rank > 1) return walk(0);
-  if_then(b_.CreateICmpEQ(thread_, number(0)), [&] { walk(0); });
+  for_lines(shape, axis, vector, at, row);
 }
 
 }  // namespace tapeloop

@@ -152,18 +152,7 @@ void Emitter::emit_argmax(const Nest& nest, Frame& frame) {
   const auto axis = std::size_t(r.attrs.integer("axis"));
   width_ = 1;
   Indices at(shape.size());
-  bool shared = false;
-  std::function<void(std::size_t)> walk = [&](std::size_t a) {
-    if (a == axis) return walk(a + 1);
-    if (a < shape.size()) {
-      Value *begin = number(0), *end = extent(shape[a]);
-      if (!shared) std::tie(begin, end) = share(end, 1);
-      shared = true;
-      return loop(begin, end, number(1), [&](Value* i) {
-        at[a] = Index{i, 0, nullptr};
-        walk(a + 1);
-      });
-    }
+  for_lines(shape, axis, false, at, [&](Value*) {
     auto* best = variable(element(dtype));
     auto* where = variable(b_.getInt32Ty());
     Value* pointer = pointer_of(frame, r.in[0]);
@@ -185,9 +174,7 @@ void Emitter::emit_argmax(const Nest& nest, Frame& frame) {
     for (std::size_t i = 0; i < shape.size(); ++i)
       if (i != axis) place.push_back(at[i]);
     for (const Write& w : nest.writes) write(frame, w, place, b_.CreateLoad(b_.getInt32Ty(), where), nullptr);
-  };
-  if (shape.size() > 1) return walk(0);
-  if_then(b_.CreateICmpEQ(thread_, number(0)), [&] { walk(0); });
+  });
 }
 
 // result = start; result[indices[i]] += updates[i] (or = updates[i]), in the order of i. One thread, so that the order holds.

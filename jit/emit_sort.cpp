@@ -32,7 +32,7 @@ void Emitter::emit_sort(const Nest& nest, Frame& frame) {
   auto smaller = [&](Value* a, Value* b) { return b_.CreateSelect(b_.CreateICmpSLT(a, b), a, b); };
 
   Indices at(rank);
-  auto sort_row = [&] {
+  auto sort_row = [&](Value*) {
     auto place = [&](Value* i) {
       at[axis] = Index{i, 0, nullptr};
       return linear(shape, at).base;
@@ -87,20 +87,7 @@ void Emitter::emit_sort(const Nest& nest, Frame& frame) {
       for (const Write& w : nest.writes) write(frame, w, at, value, nullptr);
     });
   };
-  bool shared = false;
-  std::function<void(std::size_t)> walk = [&](std::size_t a) {
-    if (a == rank) return sort_row();
-    if (a == axis) return walk(a + 1);
-    Value *begin = number(0), *end = extent(shape[a]);
-    if (!shared) std::tie(begin, end) = share(end, 1);
-    shared = true;
-    loop(begin, end, number(1), [&](Value* i) {
-      at[a] = Index{i, 0, nullptr};
-      walk(a + 1);
-    });
-  };
-  if (rank > 1) return walk(0);
-  if_then(b_.CreateICmpEQ(thread_, number(0)), [&] { walk(0); });
+  for_lines(shape, axis, false, at, sort_row);
 }
 
 }  // namespace tapeloop

@@ -57,12 +57,7 @@ Tensor without_invariants(const Record& r, const Tensors& in, Recorder& outer) {
   }
   for (std::size_t i = loop.constants; i < body.inputs.size(); ++i)
     inside[body.inputs[i]] = inner->input(body.input_type(i));
-  for (Id b = 0; b < body.size(); ++b) {
-    if (body[b].op == &input_op || !inside[b].is_empty()) continue;
-    Tensors values;
-    for (Id operand : body[b].in) values.push_back(inside[operand]);
-    inside[b] = append(*inner, body[b], values);
-  }
+  append_rest(*inner, body, inside);
   Tensors outputs;
   for (Id b : body.outputs) outputs.push_back(inside[b]);
   const std::size_t handed = operands.size() - loop.constants;

@@ -175,12 +175,7 @@ TapePtr with_given(const LoweredLoop& loop, const std::vector<Id>& given, const 
   Tensors value(body.size());
   for (Id id : body.inputs) value[id] = recorder->input(body[id].type);
   for (Id id : given) value[id] = recorder->input(body[id].type);
-  for (Id id = 0; id < body.size(); ++id) {
-    if (!value[id].is_empty()) continue;
-    Tensors operands;
-    for (Id operand : body[id].in) operands.push_back(value[operand]);
-    value[id] = append(*recorder, body[id], operands);
-  }
+  append_rest(*recorder, body, value);
   Tensors results;
   for (Id id : outputs) results.push_back(value[id]);
   return prune(recorder->finish(results));

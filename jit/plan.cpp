@@ -229,16 +229,15 @@ class Planner {
     return (nest.kind == NestKind::map || nest.kind == NestKind::matmul) && nest.space == space;
   }
 
-  int find_nest(Id id, const Shape& space, bool alone = false) {
+  int find_nest(Id id, const Shape& space) {
     std::vector<Dependency> found;
-    if (is_elementwise(id) || alone) {
-      for (Id operand : at(id).in) dependencies(operand, is_elementwise(id), found);
+    if (is_elementwise(id)) {
+      for (Id operand : at(id).in) dependencies(operand, true, found);
     } else {
       dependencies(id, true, found);
     }
-    if (!alone)
-      for (int n = int(plan_.nests.size()); n-- > 0;)
-        if (accepts(plan_.nests[std::size_t(n)], space) && earliest(found, n) <= n) return n;
+    for (int n = int(plan_.nests.size()); n-- > 0;)
+      if (accepts(plan_.nests[std::size_t(n)], space) && earliest(found, n) <= n) return n;
     return -1;
   }
 
@@ -284,7 +283,6 @@ class Planner {
         } else if (must_store_[id]) {
           // A view that has to be in memory is a copy.
           plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
-          must_store_[id] = true;
         }
         break;
       case Kind::matmul:
@@ -303,11 +301,12 @@ class Planner {
         plan_.nest_of[id] = new_nest(r.op == &gather_op ? NestKind::map : NestKind::scatter, id, r.type.shape);
         must_store_[id] = true;
         break;
-      case Kind::loop:
-        plan_.bodies[id] =
-            make_plan(LoweredLoop(r.attrs).body, LoweredLoop(r.attrs).constants, LoweredLoop(r.attrs).states);
+      case Kind::loop: {
+        const LoweredLoop loop(r.attrs);
+        plan_.bodies[id] = make_plan(loop.body, loop.constants, loop.states);
         plan_.nest_of[id] = new_nest(NestKind::loop, id, {});
         break;
+      }
       default:
         throw InternalError(fmt::format("plan: no nest for {}", r.op->name), r.where);
     }

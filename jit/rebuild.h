@@ -12,6 +12,16 @@ inline Tensor append(Recorder& recorder, const Record& r, const Tensors& in) {
   return recorder.append(*r.op, std::move(ids), r.attrs, r.type, r.where);
 }
 
+// Appends every record of `tape` that has no value yet; what it reads has one, or comes before it.
+inline void append_rest(Recorder& recorder, const Tape& tape, Tensors& value) {
+  for (Id id = 0; id < tape.size(); ++id) {
+    if (tape[id].op == &input_op || !value[id].is_empty()) continue;
+    Tensors in;
+    for (Id operand : tape[id].in) in.push_back(value[operand]);
+    value[id] = append(recorder, tape[id], in);
+  }
+}
+
 // Builds `tape` anew, with `outputs` of its records as results. `rewrite(id, in, recorder)`, with the record's operands on
 // the new tape, may record something else in its place, or return an empty tensor to keep it.
 template <class Rewrite>

@@ -45,20 +45,7 @@ Tensor run_argmax(const Op&, std::span<const Tensor> in, const Attrs& attrs, con
     first_greatest(reinterpret_cast<const T*>(in[0].bytes()), reinterpret_cast<std::int32_t*>(buffer->data()), outer,
                    shape[axis].value(), inner);
   };
-  switch (in[0].dtype()) {
-    case Dtype::f32:
-      run(float());
-      break;
-    case Dtype::f64:
-      run(double());
-      break;
-    case Dtype::i32:
-      run(std::int32_t());
-      break;
-    default:
-      run(std::uint32_t());
-      break;
-  }
+  with_number_type(in[0].dtype(), run);
   return Tensor(type, std::move(buffer));
 }
 

@@ -206,6 +206,19 @@ Batched batch_custom(const Record& r, const Tensors& in, const std::vector<bool>
   return {record(*r.op, in, r.attrs.with("body", body.tape).with("rule", rule.tape), r.where), {}};
 }
 
+// A function with a rule of its own; the name says of which mode.
+constexpr Op custom(std::string_view name) {
+  Op op;
+  op.name = name;
+  op.kind = Kind::call;
+  op.infer = infer_call;
+  op.run = run_call;
+  op.vjp = vjp_custom;
+  op.jvp = jvp_custom;
+  op.batch = batch_custom;
+  return op;
+}
+
 }  // namespace
 
 constinit const Op checkpoint_op = {.name = "checkpoint",
@@ -215,20 +228,8 @@ constinit const Op checkpoint_op = {.name = "checkpoint",
                                     .vjp = vjp_checkpoint,
                                     .jvp = jvp_checkpoint,
                                     .batch = batch_checkpoint};
-constinit const Op custom_vjp_op = {.name = "custom_vjp",
-                                    .kind = Kind::call,
-                                    .infer = infer_call,
-                                    .run = run_call,
-                                    .vjp = vjp_custom,
-                                    .jvp = jvp_custom,
-                                    .batch = batch_custom};
-constinit const Op custom_jvp_op = {.name = "custom_jvp",
-                                    .kind = Kind::call,
-                                    .infer = infer_call,
-                                    .run = run_call,
-                                    .vjp = vjp_custom,
-                                    .jvp = jvp_custom,
-                                    .batch = batch_custom};
+constinit const Op custom_vjp_op = custom("custom_vjp");
+constinit const Op custom_jvp_op = custom("custom_jvp");
 constinit const Op barrier_op = {.name = "barrier",
                                  .kind = Kind::view,
                                  .infer = infer_barrier,

@@ -270,20 +270,7 @@ Tensor run_best(const Op&, std::span<const Tensor> in, const Attrs& attrs, const
   auto run = [&]<class T>(T) {
     best_of<greatest>(walk, reinterpret_cast<const T*>(in[0].bytes()), reinterpret_cast<T*>(buffer->data()));
   };
-  switch (type.dtype) {
-    case Dtype::f32:
-      run(float());
-      break;
-    case Dtype::f64:
-      run(double());
-      break;
-    case Dtype::i32:
-      run(std::int32_t());
-      break;
-    default:
-      run(std::uint32_t());
-      break;
-  }
+  with_number_type(type.dtype, run);
   return Tensor(type, std::move(buffer));
 }
 

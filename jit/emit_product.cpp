@@ -1,0 +1,342 @@
+// Products with a packed right operand: which tiles there are, and the elementwise code that follows on them. A tile that
+// is not yet the result lies in a scratch tile, from which the epilogue of the nest reads it row by row.
+#include <llvm/IR/IRBuilder.h>
+
+#include <array>
+
+#include "jit/emit.h"
+#include "jit/tile.h"
+
+namespace tapeloop {
+
+using llvm::Value;
+using namespace stride;
+
+namespace {
+
+constexpr std::int64_t kDepthOfChunk = 256;        // of a long sum, so that its part of a panel stays in the cache
+constexpr std::int64_t kBytesOfRows = 256 * 1024;  // of the left operand, likewise
+
+}  // namespace
+
+// One product nest while it is emitted.
+struct Emitter::Product {
+  const Nest& nest;
+  const Record& last;
+  Panels panels;
+  Dtype dtype;
+  int vectors;
+  struct Term {
+    const Record& record;
+    llvm::AllocaInst* table;
+    Value *a, *b, *panel_bytes;
+  };
+  std::vector<Term> terms;
+  llvm::AllocaInst* scratch = nullptr;
+  Value* zeros = nullptr;
+  // Where the whole product goes as it is: then nothing else is computed on it.
+  Value *out = nullptr, *out_pitch = nullptr;
+  // Where it starts, when that lies in memory as the result does.
+  Value *start = nullptr, *start_pitch = nullptr;
+  Value* vector_pitch = nullptr;  // from one vector of a row to the next, in both
+
+  Value* offset(llvm::IRBuilderBase& b, Value* row, Value* pitch, Value* panel) const {
+    return b.CreateAdd(b.CreateMul(row, pitch),
+                       b.CreateMul(panel, b.getInt64(std::uint64_t(panels.panel_columns() * size_of(dtype)))));
+  }
+};
+
+// What does not change from tile to tile.
+void Emitter::begin_product(Product& p, Frame& frame) {
+  const std::int64_t size = size_of(p.dtype);
+  llvm::Type* vector = lanes(element(p.dtype));
+  const int most = rows_of_tile(target_, p.dtype, p.vectors);
+  p.scratch = variable(llvm::ArrayType::get(vector, std::uint64_t(most * p.vectors)));
+  p.vector_pitch = number((p.panels.streams > 1 ? p.panels.columns : kLanes) * size);
+  for (Id id : p.nest.terms) {
+    const Record& r = frame[id];
+    const Shape &a = frame[r.in[0]].type.shape, &b = frame[r.in[1]].type.shape;
+    const bool transpose = r.attrs.flag("transpose_a"), stepped = r.attrs.flag("steps");
+    const std::size_t rank = a.size();
+    Value* pitch = b_.CreateMul(extent(a[rank - 1]), number(size));
+    Value* sums = extent(a[transpose ? rank - 2 : rank - 1]);
+    Value* panel_depth = number(p.panels.vectors() * kLanes * size);
+    Product::Term term{r, variable(llvm::ArrayType::get(b_.getInt64Ty(), strides)), pointer_of(frame, r.in[0]),
+                       pointer_of(frame, r.in[1]), b_.CreateMul(extent(b[b.size() - 3]), panel_depth)};
+    std::array<Value*, strides> s{};
+    s[a_row] = transpose ? number(size) : pitch;
+    s[a_depth] = transpose ? pitch : number(size);
+    s[b_depth] = panel_depth;
+    s[a_step] = s[b_step] = number(0);
+    s[steps] = number(1);
+    s[depth] = sums;
+    if (stepped) {
+      Value *n = extent(a[0]), *a_bytes = b_.CreateMul(sums, pitch),
+            *b_bytes = b_.CreateMul(term.panel_bytes, number(p.panels.count()));
+      if (r.attrs.flag("reverse")) {
+        Value* before_last = b_.CreateSub(n, number(1));
+        term.a = b_.CreateGEP(b_.getInt8Ty(), term.a, b_.CreateMul(before_last, a_bytes));
+        term.b = b_.CreateGEP(b_.getInt8Ty(), term.b, b_.CreateMul(before_last, b_bytes));
+        a_bytes = b_.CreateNeg(a_bytes);
+        b_bytes = b_.CreateNeg(b_bytes);
+      }
+      // Steps of one row each are one long sum.
+      Value* single = b_.CreateICmpEQ(sums, number(1));
+      s[a_depth] = b_.CreateSelect(single, a_bytes, s[a_depth]);
+      s[b_depth] = b_.CreateSelect(single, b_bytes, s[b_depth]);
+      s[depth] = b_.CreateSelect(single, n, sums);
+      s[steps] = b_.CreateSelect(single, number(1), n);
+      s[a_step] = a_bytes;
+      s[b_step] = b_bytes;
+    }
+    s[in_row] = s[out_row] = number(p.vectors * kLanes * size);
+    s[in_vector] = s[out_vector] = number(kLanes * size);
+    for (unsigned i = 0; i < strides; ++i) b_.CreateStore(s[i], b_.CreateConstGEP1_64(b_.getInt64Ty(), term.table, i));
+    p.terms.push_back(term);
+  }
+  auto* zeros = variable(vector);
+  b_.CreateStore(llvm::Constant::getNullValue(vector), zeros);
+  p.zeros = zeros;
+
+  const Record& first = frame[p.nest.terms[0]];
+  if (first.in.size() == 3 && first.attrs.get<Ints>("starts")[0] == 0 &&
+      frame[first.in[2]].type.shape == first.type.shape && frame.plan->stored[first.in[2]] &&
+      frame.plan->nest_of[first.in[2]] != nest_) {
+    p.start = pointer_of(frame, first.in[2]);
+    p.start_pitch = b_.CreateMul(extent(first.type.shape[1]), number(size));
+  }
+  if (p.nest.writes.size() == 1) {
+    const Write& w = p.nest.writes[0];
+    const bool whole = w.value == p.nest.terms.back() && w.target == w.value && w.stream < 0 && w.offset.is_number() &&
+                       w.offset.value() == 0;
+    if (whole) {
+      p.out = w.slot >= 0 ? frame.slot[std::size_t(w.slot)] : pointer_of(frame, w.target);
+      p.out_pitch = b_.CreateMul(extent(p.last.type.shape[1]), number(size));
+    }
+  }
+}
+
+void Emitter::emit_product(const Nest& nest, Frame& frame) {
+  const Record& last = frame[nest.terms.back()];
+  const Panels panels(last.attrs);
+  Product p{nest,    last,    panels,  last.type.dtype, int(panels.vectors()), {}, nullptr, nullptr, nullptr,
+            nullptr, nullptr, nullptr, nullptr};
+  begin_product(p, frame);
+  const std::int64_t whole = panels.columns / panels.panel_columns(), count = panels.count();
+
+  // Threads take panels; where there are too few, rows.
+  Value *row_begin = number(0), *row_end = extent(nest.space[0]), *panel_begin = number(0), *panel_end = number(count);
+  if (count > 1)
+    std::tie(panel_begin, panel_end) = share(number(count), 1);
+  else
+    std::tie(row_begin, row_end) = share(row_end, rows_of_tile(target_, p.dtype, p.vectors));
+  // As many rows at a time as stay in the cache while all panels pass.
+  const Record& r = p.terms[0].record;
+  const Shape& a = frame[r.in[0]].type.shape;
+  Value* row_bytes =
+      b_.CreateMul(extent(a[a.size() - (r.attrs.flag("transpose_a") ? 2 : 1)]), number(size_of(p.dtype)));
+  Value* fits = b_.CreateSDiv(number(kBytesOfRows),
+                              b_.CreateSelect(b_.CreateICmpSGT(row_bytes, number(0)), row_bytes, number(1)));
+  fits = b_.CreateSelect(b_.CreateICmpSLT(fits, number(48)), number(48),
+                         b_.CreateSelect(b_.CreateICmpSGT(fits, number(480)), number(480), fits));
+  loop(row_begin, row_end, fits, [&](Value* begin) {
+    Value* end = b_.CreateAdd(begin, fits);
+    end = b_.CreateSelect(b_.CreateICmpSLT(end, row_end), end, row_end);
+    if (whole > 0) {
+      Value* last_whole = b_.CreateSelect(b_.CreateICmpSLT(panel_end, number(whole)), panel_end, number(whole));
+      loop(panel_begin, last_whole, number(1),
+           [&](Value* panel) { emit_panel(p, frame, panel, panels.panel_columns(), begin, end); });
+    }
+    if (count > whole)
+      if_then(b_.CreateAnd(b_.CreateICmpEQ(panel_end, number(count)), b_.CreateICmpSLT(panel_begin, panel_end)), [&] {
+        emit_panel(p, frame, number(whole), panels.columns - whole * panels.panel_columns(), begin, end);
+      });
+  });
+}
+
+// Some rows of one panel, of which `valid` columns of each stream exist.
+void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t valid, Value* row_begin, Value* row_end) {
+  const int vectors =
+      valid < p.panels.panel_columns() ? int(p.panels.streams) * int((valid + kLanes - 1) / kLanes) : p.vectors;
+  const int most = rows_of_tile(target_, p.dtype, vectors);
+  // Tiles of nearly equal height: one of a row or two would wait for its own sums.
+  Value* rows = b_.CreateSub(row_end, row_begin);
+  Value* tiles = b_.CreateSDiv(b_.CreateAdd(rows, number(most - 1)), number(most));
+  Value *height = b_.CreateSDiv(rows, b_.CreateSelect(b_.CreateICmpEQ(tiles, number(0)), number(1), tiles)),
+        *taller = b_.CreateSub(rows, b_.CreateMul(height, tiles));
+  auto for_tiles = [&](const std::function<void(Value*, Value*)>& body) {
+    loop(number(0), tiles, number(1), [&](Value* i) {
+      Value* above = b_.CreateSelect(b_.CreateICmpSLT(i, taller), i, taller);
+      Value* row = b_.CreateAdd(row_begin, b_.CreateAdd(b_.CreateMul(i, height), above));
+      body(row, b_.CreateAdd(height, b_.CreateZExt(b_.CreateICmpSLT(i, taller), b_.getInt64Ty())));
+    });
+  };
+  llvm::Function* tile = tile_function(p.dtype, vectors, most);
+  auto field = [&](llvm::AllocaInst* table, Stride s) { return b_.CreateConstGEP1_64(b_.getInt64Ty(), table, s); };
+  auto set = [&](llvm::AllocaInst* table, Stride s, Value* value) { b_.CreateStore(value, field(table, s)); };
+  auto get = [&](llvm::AllocaInst* table, Stride s) { return b_.CreateLoad(b_.getInt64Ty(), field(table, s)); };
+  const std::int64_t size = size_of(p.dtype);
+  Value *scratch_row = number(vectors * kLanes * size), *scratch_vector = number(kLanes * size);
+  auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
+  const bool full = valid % kLanes == 0;
+  const bool starts = p.terms[0].record.in.size() > 2;
+  const bool direct_start = p.start && full;
+
+  if (p.out && full && (!starts || direct_start)) {
+    // The product and nothing else: a long sum goes chunk by chunk, kept in the result in between.
+    for (std::size_t n = 0; n < p.terms.size(); ++n) {
+      const Product::Term& term = p.terms[n];
+      Value *step_count = get(term.table, steps), *sums = get(term.table, depth);
+      Value* few = b_.CreateSelect(b_.CreateICmpSGT(sums, number(0)), sums, number(1));
+      Value* steps_at_once = b_.CreateSDiv(number(kDepthOfChunk), few);
+      steps_at_once = b_.CreateSelect(b_.CreateICmpSLT(steps_at_once, number(1)), number(1), steps_at_once);
+      Value *a_bytes = get(term.table, a_depth), *b_bytes = get(term.table, b_depth),
+            *a_step_bytes = get(term.table, a_step), *b_step_bytes = get(term.table, b_step);
+      set(term.table, out_row, p.out_pitch);
+      set(term.table, out_vector, p.vector_pitch);
+      Value* panel_of_b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
+      // A sum of nothing is one chunk of depth zero, which writes the start.
+      Value* last_depth = b_.CreateSelect(b_.CreateICmpSGT(sums, number(0)), sums, number(1));
+      Value* last_step = b_.CreateSelect(b_.CreateICmpSGT(step_count, number(0)), step_count, number(1));
+      auto rest = [&](Value* end, Value* begin, Value* chunk) {
+        Value* left = b_.CreateSub(end, begin);
+        return b_.CreateSelect(b_.CreateICmpSLT(left, chunk), left, chunk);
+      };
+      loop(number(0), last_step, steps_at_once, [&](Value* s) {
+        set(term.table, steps, rest(step_count, s, steps_at_once));
+        loop(number(0), last_depth, number(kDepthOfChunk), [&](Value* k) {
+          set(term.table, depth, rest(sums, k, number(kDepthOfChunk)));
+          Value* begins = n == 0 ? b_.CreateICmpEQ(b_.CreateOr(s, k), number(0)) : static_cast<Value*>(b_.getFalse());
+          set(term.table, in_row, b_.CreateSelect(begins, starts ? p.start_pitch : number(0), p.out_pitch));
+          set(term.table, in_vector, b_.CreateSelect(begins, starts ? p.vector_pitch : number(0), p.vector_pitch));
+          Value* a = at(term.a, b_.CreateAdd(b_.CreateMul(s, a_step_bytes), b_.CreateMul(k, a_bytes)));
+          Value* b = at(panel_of_b, b_.CreateAdd(b_.CreateMul(s, b_step_bytes), b_.CreateMul(k, b_bytes)));
+          for_tiles([&](Value* row, Value* count) {
+            Value* out = at(p.out, p.offset(b_, row, p.out_pitch, panel));
+            Value* start = starts ? at(p.start, p.offset(b_, row, p.start_pitch, panel)) : p.zeros;
+            Value* a_tile = at(a, b_.CreateMul(row, get(term.table, a_row)));
+            b_.CreateCall(tile, {term.table, count, a_tile, b, b_.CreateSelect(begins, start, out), out});
+          });
+        });
+      });
+      set(term.table, steps, step_count);
+      set(term.table, depth, sums);
+    }
+    return;
+  }
+
+  for (std::size_t n = 0; n < p.terms.size(); ++n) {
+    llvm::AllocaInst* table = p.terms[n].table;
+    set(table, out_row, scratch_row);
+    set(table, out_vector, scratch_vector);
+    const bool zero = n == 0 && !starts;
+    set(table, in_row, zero ? number(0) : n == 0 && direct_start ? p.start_pitch : scratch_row);
+    set(table, in_vector, zero ? number(0) : n == 0 && direct_start ? p.vector_pitch : scratch_vector);
+  }
+  for_tiles([&](Value* row, Value* count) {
+    if (starts && !direct_start)
+      loop(number(0), count, number(1), [&](Value* i) {
+        start_row(p, frame, b_.CreateAdd(row, i), at(p.scratch, b_.CreateMul(i, scratch_row)), panel, valid);
+      });
+    for (std::size_t n = 0; n < p.terms.size(); ++n) {
+      const Product::Term& term = p.terms[n];
+      Value* in = n == 0 && !starts        ? p.zeros
+                  : n == 0 && direct_start ? at(p.start, p.offset(b_, row, p.start_pitch, panel))
+                                           : p.scratch;
+      Value* a = at(term.a, b_.CreateMul(row, get(term.table, a_row)));
+      Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
+      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch});
+    }
+    loop(number(0), count, number(1), [&](Value* i) {
+      finish_row(p, frame, b_.CreateAdd(row, i), at(p.scratch, b_.CreateMul(i, scratch_row)), panel, valid);
+    });
+  });
+}
+
+namespace {
+
+// Lanes of vector v that exist when `valid` columns do; null for all.
+Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
+  const std::int64_t left = valid - kLanes * v;
+  if (left >= kLanes) return nullptr;
+  std::vector<llvm::Constant*> bits;
+  for (std::int64_t i = 0; i < kLanes; ++i) bits.push_back(b.getInt1(i < left));
+  return llvm::ConstantVector::get(bits);
+}
+
+}  // namespace
+
+// Where the sums of a row start, put into the scratch tile.
+void Emitter::start_row(Product& p, Frame& frame, Value* row, Value* sums, Value* panel, std::int64_t valid) {
+  const Record& r = p.terms[0].record;
+  const Ints& streams = r.attrs.get<Ints>("starts");
+  const std::int64_t used = (std::min(valid, p.panels.panel_columns()) + kLanes - 1) / kLanes;
+  llvm::Type* vector = lanes(element(p.dtype));
+  Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
+  for (std::int64_t s = 0; s < p.panels.streams; ++s) {
+    // The start that covers this stream, if any.
+    std::size_t which = streams.size();
+    std::int64_t inside = 0;
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      const std::int64_t count = p.panels.streams_of(frame[r.in[2 + i]].type.shape[1].value());
+      if (s < streams[i] || s >= streams[i] + count) continue;
+      which = i;
+      inside = s - streams[i];
+    }
+    for (std::int64_t v = 0; v < used; ++v) {
+      Value* value = llvm::Constant::getNullValue(vector);
+      if (which < streams.size()) {
+        const Index column{b_.CreateAdd(first_column, number(inside * p.panels.columns + kLanes * v)), 1, nullptr};
+        value = pull(frame, r.in[2 + which], {Index{row, 0, nullptr}, column}, mask_of(b_, valid, v));
+      }
+      b_.CreateAlignedStore(value, b_.CreateConstGEP1_64(vector, sums, std::uint64_t(s * used + v)), llvm::Align(64));
+    }
+  }
+}
+
+// Everything that this nest computes of one row of a tile, then its stores.
+void Emitter::finish_row(Product& p, Frame& frame, Value* row, Value* sums, Value* panel, std::int64_t valid) {
+  llvm::Type* vector = lanes(element(p.dtype));
+  const std::int64_t used = (std::min(valid, p.panels.panel_columns()) + kLanes - 1) / kLanes;
+  Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
+  for (std::int64_t v = 0; v < used; ++v) {
+    known_.clear();
+    tile_.product = p.nest.terms.back();
+    tile_.sums.clear();
+    for (std::int64_t s = 0; s < p.panels.streams; ++s)
+      tile_.sums.push_back(b_.CreateAlignedLoad(
+          vector, b_.CreateConstGEP1_64(vector, sums, std::uint64_t(s * used + v)), llvm::Align(64)));
+    Value* mask = mask_of(b_, valid, v);
+    const Index column{b_.CreateAdd(first_column, number(kLanes * v)), 1, nullptr};
+    // A value of steps and rows stands at the step and the row that this row of the product is.
+    auto place_of = [&](Id id) -> Indices {
+      const Shape& shape = frame[id].type.shape;
+      if (shape.size() == 2) return {Index{row, 0, nullptr}, column};
+      Value* rows = extent(shape[1]);
+      return {Index{b_.CreateSDiv(row, rows), 0, nullptr}, Index{b_.CreateSRem(row, rows), 0, nullptr}, column};
+    };
+    struct Store {
+      const Write* write;
+      Indices at;
+      Value* value;
+    };
+    std::vector<Store> stores;
+    for (const Write& w : p.nest.writes) {
+      if (w.value != tile_.product) {
+        const Indices at = place_of(w.value);
+        stores.push_back({&w, at, pull(frame, w.value, at, mask)});
+        continue;
+      }
+      for (std::int64_t s = 0; s < p.panels.streams; ++s) {
+        Indices place = place_of(w.value);
+        if (s) place[1].base = b_.CreateAdd(place[1].base, number(s * p.panels.columns));
+        stores.push_back({&w, place, tile_.sums[std::size_t(s)]});
+      }
+    }
+    for (const Store& s : stores) write(frame, *s.write, s.at, s.value, mask);
+    tile_.sums.clear();
+  }
+  known_.clear();
+}
+
+}  // namespace tapeloop
