@@ -226,7 +226,9 @@ class Planner {
   bool accepts(const Nest& nest, const Shape& space) const {
     if (nest.kind == NestKind::matmul && space.size() == 3 && nest.space.size() == 2)
       return space[0] * space[1] == nest.space[0] && space[2] == nest.space[1];
-    return (nest.kind == NestKind::map || nest.kind == NestKind::matmul) && nest.space == space;
+    // A product with leading axes writes itself and nothing else.
+    const bool walks = nest.kind == NestKind::map || (nest.kind == NestKind::matmul && at(nest.root).op == &packed_matmul_op);
+    return walks && nest.space == space;
   }
 
   int find_nest(Id id, const Shape& space) {

@@ -5,6 +5,7 @@
 #include "cases.h"
 #include "jit/jit.h"
 #include "ops/elementwise.h"
+#include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
@@ -64,5 +65,12 @@ TEST_CASE("regressions: a generated tensor that is used many times over is writt
     return x * g;
   };
   CHECK(jit(f)(numbers({1, 2}, {2})).to_vector<double>() == std::vector<double>{0x1p60, 0x1p61});
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: what follows a product with leading axes is not lost") {
+  auto f = [](const Tensor& a, const Tensor& b) { return tanh(matmul(a, b)) + matmul(b, a) * 2; };
+  const Tensor a = numbers({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2, 2}) * 0.1, b = numbers({8, 7, 6, 5, 4, 3, 2, 1}, {2, 2, 2}) * 0.1;
+  CHECK(same_bits(jit(f)(a, b), f(a, b)));
   ++testing::cases;
 }
