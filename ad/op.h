@@ -26,7 +26,8 @@ enum class Kind : std::uint8_t {
   sort,         // argsort along an axis
   matmul,
   index,        // gather, scatter
-  loop,         // scan
+  loop,         // scan, while_loop
+  branch,       // cond
   call,         // a tape as one record: checkpoint, custom rules; the compiler puts the tape in its place
   pick,         // one result of a record with several
 };

@@ -186,6 +186,29 @@ Tensors inline_tape(const Tape& tape, const Tensors& arguments) {
   return outputs;
 }
 
+std::vector<Type> input_types(const Tape& tape) {
+  std::vector<Type> types;
+  for (std::size_t i = 0; i < tape.inputs.size(); ++i) types.push_back(tape.input_type(i));
+  return types;
+}
+
+TapePtr rewired(const Tape& tape, const std::vector<Type>& inputs, const std::vector<std::size_t>& place) {
+  auto recorder = Recorder::start();
+  Tensors given, arguments;
+  for (const Type& type : inputs) given.push_back(recorder->input(type));
+  for (std::size_t p : place) arguments.push_back(p == kNowhere ? Tensor() : given[p]);
+  return recorder->finish(inline_tape(tape, arguments));
+}
+
+TapePtr with_outputs(const Tape& tape, const std::vector<std::size_t>& outputs) {
+  auto recorder = Recorder::start();
+  Tensors arguments, chosen;
+  for (const Type& type : input_types(tape)) arguments.push_back(recorder->input(type));
+  const Tensors all = inline_tape(tape, arguments);
+  for (std::size_t i : outputs) chosen.push_back(all[i]);
+  return recorder->finish(chosen);
+}
+
 TapePtr prune(const TapePtr& tape) {
   const Tape& t = *tape;
   std::vector<bool> live(t.size(), false);

@@ -88,6 +88,14 @@ TapePtr prune(const TapePtr& tape);
 // Records `tape` on the tape of `arguments` (or runs it when they are concrete), and returns its outputs.
 Tensors inline_tape(const Tape& tape, const Tensors& arguments);
 
+// `tape` as a function of other inputs: of these types, its input i being input `place[i]` of them (kNowhere: read by nothing).
+inline constexpr std::size_t kNowhere = std::size_t(-1);
+TapePtr rewired(const Tape& tape, const std::vector<Type>& inputs, const std::vector<std::size_t>& place);
+// The same function with these of its outputs.
+TapePtr with_outputs(const Tape& tape, const std::vector<std::size_t>& outputs);
+
+std::vector<Type> input_types(const Tape& tape);
+
 // The interpreter: the meaning of a tape. Arguments are concrete.
 Tensors run(const Tape& tape, const Tensors& arguments);
 

@@ -16,7 +16,9 @@
 #include "jit/loop.h"
 #include "jit/pack.h"
 #include "jit/program.h"
+#include "jit/rebuild.h"
 #include "jit/team.h"
+#include "ops/scan.h"
 
 namespace tapeloop {
 namespace {
@@ -55,6 +57,29 @@ class Stages {
   int number_ = 0;
 };
 
+TapePtr lower_loops(TapePtr t, Stages& log) {
+  t = log("loops", lower_scans(t));
+  t = log("block time", block_time(t));
+  t = log("hoist before", hoist_before(t));
+  t = log("hoist after", hoist_after(t));
+  t = log("pack", pack_matmuls(t));
+  t = log("hoist invariants", hoist_invariants(t));
+  return t;
+}
+
+// What a branch or a while loop runs is a program of its own; only scans are taken apart together with what is in them.
+TapePtr lower_branches(const TapePtr& tape, Stages& log) {
+  return rebuild(tape, [&](Id id, const Tensors& in, Recorder&) -> Tensor {
+    const Record& r = (*tape)[id];
+    if (r.op->kind != Kind::loop && r.op->kind != Kind::branch) return {};
+    auto lower = [&](const TapePtr& body) {
+      const TapePtr t = lower_branches(body, log);
+      return r.op == &scan_op ? t : lower_loops(t, log);
+    };
+    return record(*r.op, in, with_bodies(r.attrs, lower), r.where);
+  });
+}
+
 }  // namespace
 
 std::int64_t programs_compiled() { return compiled; }
@@ -66,12 +91,8 @@ std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
   TapePtr t = log("traced", traced);
   t = log("prune", prune(t));
   t = log("inline", inline_calls(t));
-  t = log("loops", lower_scans(t));
-  t = log("block time", block_time(t));
-  t = log("hoist before", hoist_before(t));
-  t = log("hoist after", hoist_after(t));
-  t = log("pack", pack_matmuls(t));
-  t = log("hoist invariants", hoist_invariants(t));
+  t = log("branches", lower_branches(t, log));
+  t = lower_loops(t, log);
   // From here on the tape is fixed; only loop nests and memory are decided.
   const PlanPtr plan = log("plan", make_plan(t));
 

@@ -6,6 +6,7 @@
 #include "jit/engine.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
+#include "ops/while_loop.h"
 
 namespace tapeloop {
 
@@ -233,10 +234,16 @@ void Emitter::emit_nests(Frame& frame) {
         emit_scatter(nest, frame);
         break;
       case NestKind::loop:
-        emit_loop(nest.root, frame);
-        break;
+        if (frame[nest.root].op == &while_op)
+          emit_while(nest.root, frame);
+        else
+          emit_loop(nest.root, frame);
+        continue;
+      case NestKind::branch:
+        emit_branch(nest.root, frame);
+        continue;
     }
-    if (nest.kind != NestKind::loop) emit_barrier();
+    emit_barrier();
   }
   nest_ = outer;
 }

@@ -88,6 +88,13 @@ class Emitter {
   void copy(llvm::Value* from, llvm::Value* to, const Type& type);
   llvm::Value* bytes_of(const Type& type);
 
+  // emit_branch.cpp
+  void emit_branch(Id id, Frame& frame);
+  void emit_while(Id id, Frame& frame);
+  void if_else(llvm::Value* condition, const std::function<void()>& body, const std::function<void()>& otherwise);
+  Frame frame_of(const Plan& plan) const;
+  std::vector<Id> parts_of(const Frame& frame, Id id, std::size_t count) const;
+
   // emit_value.cpp: what a lane computes
   llvm::Value* pull(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_record(Frame& frame, Id id, const Indices& at, llvm::Value* mask);

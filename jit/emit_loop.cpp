@@ -33,12 +33,11 @@ void Emitter::copy(Value* from, Value* to, const Type& type) {
 
 void Emitter::emit_loop(Id id, Frame& frame) {
   const Record& r = frame[id];
-  const Plan& body = *frame.plan->bodies[id];
+  const Plan& body = *frame.plan->bodies[id][0];
   const Tape& tape = *body.tape;
   LoopFrame f{LoweredLoop(r.attrs),
               r,
-              {&body, std::vector<Value*>(tape.size()), std::vector<Value*>(tape.outputs.size()),
-               std::vector<std::vector<int>>(tape.size())},
+              frame_of(body),
               {},
               {},
               {},
@@ -55,9 +54,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   for (Id in : r.in) f.operand.push_back(pointer_of(frame, in));
 
   // Results over time are written where their reader expects them.
-  std::vector<Id> part(tape.outputs.size(), Id(-1));
-  for (Id p = 0; p < frame.plan->tape->size(); ++p)
-    if (frame[p].op == &pick_op && frame[p].in[0] == id) part[std::size_t(frame[p].attrs.integer("index"))] = p;
+  const std::vector<Id> part = parts_of(frame, id, tape.outputs.size());
   f.result.resize(tape.outputs.size());
   std::vector<std::vector<int>> y_entries(tape.outputs.size());
   for (std::size_t i = loop.states; i < f.result.size(); ++i) {

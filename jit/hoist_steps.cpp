@@ -15,8 +15,10 @@ namespace {
 
 using Flags = std::vector<bool>;
 
-// Whether it can be done for all steps at once. A loop inside the loop cannot: often it is there to keep less.
+// Whether it can be done for all steps at once. A loop inside the loop cannot: often it is there to keep less; nor a branch,
+// of which every step runs one side.
 bool can_batch(const Record& r) {
+  if (r.op->kind == Kind::loop || r.op->kind == Kind::branch) return false;
   return r.op->batch || r.op->kind == Kind::elementwise || r.op->kind == Kind::pick || r.in.empty();
 }
 

@@ -1,10 +1,10 @@
 #include "jit/inline.h"
 
+#include <algorithm>
 #include <map>
 
 #include "jit/rebuild.h"
 #include "ops/call.h"
-#include "ops/scan.h"
 #include "ops/shape.h"
 
 namespace tapeloop {
@@ -13,7 +13,10 @@ namespace {
 bool has_calls(const Tape& tape) {
   for (const Record& r : tape.records)
     if (r.op->kind == Kind::call || r.op == &barrier_op ||
-        (r.op == &scan_op && has_calls(*r.attrs.get<TapePtr>("body"))))
+        std::any_of(r.attrs.entries().begin(), r.attrs.entries().end(), [](const Attrs::Entry& entry) {
+          const auto* body = std::get_if<TapePtr>(&entry.second);
+          return body && has_calls(**body);
+        }))
       return true;
   return false;
 }
@@ -35,8 +38,7 @@ class Inliner {
 
   Tensor rewrite(const Record& r, const Tensors& in, Recorder& recorder) {
     if (r.op == &pick_op && !in[0].parts().empty()) return pick(in[0], r.attrs.integer("index"));
-    if (r.op == &scan_op)
-      return record(scan_op, in, r.attrs.with("body", (*this)(r.attrs.get<TapePtr>("body"))), r.where);
+    if (r.op->kind == Kind::loop || r.op->kind == Kind::branch) return record(*r.op, in, with_bodies(r.attrs, *this), r.where);
     if (r.op == &barrier_op)
       return record(reshape_op, Tensors{in[0]}, {{"shape", in[0].shape()}, {"barrier", ++barriers_}}, r.where);
     if (r.op->kind != Kind::call) return {};

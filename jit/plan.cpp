@@ -101,6 +101,7 @@ class Planner {
       const Record& r = at(id);
       switch (r.op->kind) {
         case Kind::loop:
+        case Kind::branch:
           for (Id operand : r.in) need(operand);
           break;
         case Kind::matmul:
@@ -303,10 +304,15 @@ class Planner {
         plan_.nest_of[id] = new_nest(r.op == &gather_op ? NestKind::map : NestKind::scatter, id, r.type.shape);
         must_store_[id] = true;
         break;
-      case Kind::loop: {
-        const LoweredLoop loop(r.attrs);
-        plan_.bodies[id] = make_plan(loop.body, loop.constants, loop.states);
-        plan_.nest_of[id] = new_nest(NestKind::loop, id, {});
+      case Kind::loop:
+      case Kind::branch: {
+        const bool is_loop = r.op->kind == Kind::loop;
+        for (const auto& [name, value] : r.attrs.entries())
+          if (const auto* body = std::get_if<TapePtr>(&value))
+            plan_.bodies[id].push_back(is_loop && name == "body" ? make_plan(*body, std::size_t(r.attrs.integer("constants")),
+                                                                             std::size_t(r.attrs.integer("states")))
+                                                                 : make_plan(*body));
+        plan_.nest_of[id] = new_nest(is_loop ? NestKind::loop : NestKind::branch, id, {});
         break;
       }
       default:
@@ -572,12 +578,13 @@ PlanPtr make_plan(const TapePtr& tape, std::size_t constants, std::size_t states
 
 std::string to_string(const Plan& plan) {
   static constexpr std::string_view kNames[] = {"map",    "matmul", "reduce",  "argmax",
-                                                "prefix", "sort",   "scatter", "loop"};
+                                                "prefix", "sort",   "scatter", "loop", "branch"};
   std::string text;
   for (std::size_t n = 0; n < plan.nests.size(); ++n) {
     const Nest& nest = plan.nests[n];
     text += fmt::format("nest {}: {} {} for %{}\n", n, kNames[int(nest.kind)], to_string(nest.space), nest.root);
-    if (nest.kind == NestKind::loop) text += "  {\n" + to_string(*plan.bodies[nest.root]) + "  }\n";
+    for (const PlanPtr& body : plan.bodies[nest.root])
+      if (nest.kind == NestKind::loop || nest.kind == NestKind::branch) text += "  {\n" + to_string(*body) + "  }\n";
     for (const Write& w : nest.writes)
       text += fmt::format("  writes %{} to %{} slot {} axis {} + {}\n", w.value, w.target, w.slot, w.axis,
                           w.offset.value());

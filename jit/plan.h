@@ -10,7 +10,7 @@
 
 namespace tapeloop {
 
-enum class NestKind : std::uint8_t { map, matmul, reduce, argmax, prefix, sort, scatter, loop };
+enum class NestKind : std::uint8_t { map, matmul, reduce, argmax, prefix, sort, scatter, loop, branch };
 
 // One value written by a nest: into its own buffer, or into a place in the buffer of a concat, of a packed operand or of a
 // result slot.
@@ -52,7 +52,7 @@ struct Plan {
   std::vector<bool> stored;        // has memory of its own (inputs too)
   std::vector<Alias> alias_of;     // whose memory a record is in: its own, or a part of another's (reshape, slice)
   std::vector<int> slot_of;        // the output whose memory the record is computed in, -1 for none
-  std::vector<PlanPtr> bodies;     // for each record: the plan of a loop's body
+  std::vector<std::vector<PlanPtr>> bodies;  // for each record: the plans of its tapes, in the order of its attributes
   std::vector<StatePlace> states;  // of a body: where each state lies
 };
 

@@ -107,9 +107,10 @@ void CompiledProgram::collect_work(const Plan& plan, const std::vector<Extent>& 
   for (const Nest& nest : plan.nests) {
     std::vector<Extent> factors = outer;
     const Record& r = (*plan.tape)[nest.root];
-    if (nest.kind == NestKind::loop) {
-      factors.push_back(r.attrs.extent("length"));
-      collect_work(*plan.bodies[nest.root], factors);
+    if (nest.kind == NestKind::loop || nest.kind == NestKind::branch) {
+      // How often a while loop turns is not known: once, as far as threads are concerned.
+      if (r.attrs.has("length")) factors.push_back(r.attrs.extent("length"));
+      for (const PlanPtr& body : plan.bodies[nest.root]) collect_work(*body, factors);
       continue;
     }
     meetings_.push_back({outer, 1});

@@ -78,22 +78,21 @@ Tensor run_scan(const Op&, std::span<const Tensor> in, const Attrs& attrs, const
   return Tensor::tuple(std::move(parts));
 }
 
-// A tape with the same records whose inputs and outputs are those of `tape` in another order. `inputs[i]` is the input of
-// `tape` that becomes input i.
-TapePtr reorder(const TapePtr& tape, const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs) {
-  auto recorder = Recorder::start();
-  Tensors arguments(tape->inputs.size());
-  for (std::size_t i : inputs) arguments[i] = recorder->input(tape->input_type(i));
-  const Tensors results = inline_tape(*tape, arguments);
-  Tensors chosen;
-  for (std::size_t i : outputs) chosen.push_back(results[i]);
-  return recorder->finish(chosen);
-}
-
 std::vector<std::size_t> range(std::size_t begin, std::size_t count) {
   std::vector<std::size_t> result(count);
   for (std::size_t i = 0; i < count; ++i) result[i] = begin + i;
   return result;
+}
+
+// The same function with its inputs and outputs in another order: `inputs[i]` is the input that becomes input i.
+TapePtr reorder(const TapePtr& tape, const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs) {
+  std::vector<Type> types;
+  std::vector<std::size_t> place(tape->inputs.size(), kNowhere);
+  for (std::size_t i : inputs) {
+    place[i] = types.size();
+    types.push_back(tape->input_type(i));
+  }
+  return rewired(*with_outputs(*tape, outputs), types, place);
 }
 
 void append(std::vector<std::size_t>& list, const std::vector<std::size_t>& more) {
@@ -330,22 +329,7 @@ Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>&
     constants += i < loop.constants;
     states += i >= loop.constants && i < loop.first_x();
   }
-  auto recorder = Recorder::start();
-  Tensors arguments(body->inputs.size());
-  for (std::size_t i : inputs) arguments[i] = recorder->input(body->input_type(i));
-  // Unread inputs are named by no record but their own.
-  Tensors value(body->size());
-  for (std::size_t i = 0; i < body->inputs.size(); ++i) value[body->inputs[i]] = arguments[i];
-  for (Id id = 0; id < body->size(); ++id) {
-    const Record& record = (*body)[id];
-    if (record.op == &input_op) continue;
-    std::vector<Id> ids;
-    for (Id operand : record.in) ids.push_back(value[operand].id());
-    value[id] = recorder->append(*record.op, std::move(ids), record.attrs, record.type, record.where);
-  }
-  Tensors results;
-  for (Id id : body->outputs) results.push_back(value[id]);
-  const Tensor narrowed = record(scan_op, operands, loop_attrs(recorder->finish(results), constants, states, loop.length, loop.reverse), r.where);
+  const Tensor narrowed = record(scan_op, operands, loop_attrs(reorder(body, inputs, range(0, outputs.size())), constants, states, loop.length, loop.reverse), r.where);
   Tensors parts(live.size());
   for (std::size_t i = 0; i < outputs.size(); ++i)
     if (outputs[i] < live_parts.size() && live_parts[outputs[i]]) parts[outputs[i]] = pick(narrowed, int(i));
@@ -399,7 +383,7 @@ std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Wher
   return types;
 }
 
-void check_state_names(const std::vector<std::string>& before, const std::vector<std::string>& after,
+void check_state_names(std::string_view op, const std::vector<std::string>& before, const std::vector<std::string>& after,
                        const Where& where) {
   if (before == after) return;
   auto list = [](const std::vector<std::string>& names) {
@@ -408,7 +392,7 @@ void check_state_names(const std::vector<std::string>& before, const std::vector
     return fmt::format("{}", fmt::join(names, ", "));
   };
   throw Error(
-      fmt::format("scan: the tensors of the state are {} before a step, {} after it", list(before), list(after)), where,
+      fmt::format("{}: the tensors of the state are {} before a step, {} after it", op, list(before), list(after)), where,
       "a step must keep them all: none may become empty, and vectors may not grow");
 }
 
@@ -449,49 +433,5 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
 }
 
 }  // namespace detail
-
-TapePtr expand(const TapePtr& tape) {
-  const Tape& t = *tape;
-  auto recorder = Recorder::start();
-  Tensors value(t.size());
-  std::vector<Tensors> written(t.size());
-  for (Id id : t.inputs) value[id] = recorder->input(t[id].type, t[id].where);
-  for (Id id = 0; id < t.size(); ++id) {
-    const Record& r = t[id];
-    if (r.op == &input_op) continue;
-    Tensors in;
-    for (Id operand : r.in) in.push_back(value[operand]);
-    if (r.op == &pick_op && !written[r.in[0]].empty()) {
-      value[id] = written[r.in[0]][std::size_t(r.attrs.integer("index"))];
-    } else if (r.op == &scan_op) {
-      const Loop loop(r.attrs);
-      const TapePtr body = expand(loop.body);
-      const std::int64_t steps = loop.length.pin();
-      Tensors arguments = in;
-      // Sequences are taken apart before the first step, and an output is set aside in the step that makes it: so their
-      // cotangents arrive where they do in the rolled loop, that of an output after that of the next step.
-      std::vector<Tensors> xs, ys(loop.ys, Tensors(std::size_t(steps)));
-      for (std::size_t i = loop.first_x(); i < in.size() && steps > 0; ++i)
-        xs.push_back(split(in[i], Shape(std::size_t(steps), Extent(1)), 0, r.where));
-      for (std::int64_t step = 0; step < steps; ++step) {
-        const auto time = std::size_t(loop.reverse ? steps - 1 - step : step);
-        for (std::size_t i = 0; i < loop.xs; ++i) arguments[loop.first_x() + i] = squeeze(xs[i][time], 0, r.where);
-        const Tensors results = inline_tape(*body, arguments);
-        for (std::size_t i = 0; i < loop.states; ++i) arguments[loop.constants + i] = results[i];
-        for (std::size_t i = 0; i < loop.ys; ++i) ys[i][time] = expand_dims(results[loop.states + i], 0, r.where);
-      }
-      for (std::size_t i = 0; i < loop.states; ++i) written[id].push_back(arguments[loop.constants + i]);
-      for (std::size_t i = 0; i < loop.ys; ++i) {
-        const Type& y = body->output_type(loop.states + i);
-        written[id].push_back(steps ? concat(ys[i], 0, r.where) : zeros(stacked(y, 0).shape, y.dtype));
-      }
-    } else {
-      value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where) : record(*r.op, in, r.attrs, r.where);
-    }
-  }
-  Tensors outputs;
-  for (Id id : t.outputs) outputs.push_back(value[id]);
-  return prune(recorder->finish(outputs));
-}
 
 }  // namespace tapeloop

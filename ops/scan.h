@@ -30,7 +30,7 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
 // The types of one step's x: those of xs without their leading axis.
 std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Where& where);
 // Throws Error when a step adds, drops or moves a tensor of the state.
-void check_state_names(const std::vector<std::string>& before, const std::vector<std::string>& after,
+void check_state_names(std::string_view op, const std::vector<std::string>& before, const std::vector<std::string>& after,
                        const Where& where);
 }  // namespace detail
 
@@ -47,7 +47,7 @@ auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Whe
   static_assert(std::is_same_v<std::remove_cvref_t<decltype(traced.result.first)>, State>,
                 "scan: f must return pair{state, y} with a state of the same C++ type as the initial one");
   const std::size_t states = leaves_of(traced.result.first).size();
-  detail::check_state_names(names_of(state), names_of(traced.result.first), where);
+  detail::check_state_names("scan", names_of(state), names_of(traced.result.first), where);
   const Tensors results = detail::scan_leaves(traced.tape, state_leaves, x_leaves, traced.captured,
                                               traced.tape->outputs.size() - states, options, where);
   std::size_t next = 0;
@@ -56,7 +56,7 @@ auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Whe
   return std::pair{std::move(last), std::move(ys)};
 }
 
-// The tape with every scan written out as copies of its body: the meaning against which derivatives of loops are tested.
+// The tape with every scan, and every while_loop that has a bound, written out as copies of its body: the meaning against which derivatives of loops are tested.
 // vjp and jvp of the two tapes give the same bits (a zero may change its sign) as long as each captured value is used by
 // one scan; several scans add up their shares in another order.
 TapePtr expand(const TapePtr& tape);

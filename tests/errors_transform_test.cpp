@@ -4,10 +4,12 @@
 #include "ad/check.h"
 #include "jit/jit.h"
 #include "mistakes.h"
+#include "ops/cond.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/scan.h"
+#include "ops/while_loop.h"
 
 using namespace tapeloop;
 using tapeloop::testing::check_mistakes;
@@ -260,6 +262,88 @@ TEST_CASE("mistakes: loops") {
        }},
   };
   check_mistakes("loops", mistakes);
+}
+
+TEST_CASE("mistakes: branches") {
+  const Mistake mistakes[] = {
+      {"cond: a predicate of numbers",
+       [] {
+         auto same = [](const Tensor& t) { return t; };
+         (void)cond(x({}), same, same, x({2}));  // <-
+       }},
+      {"cond: a predicate for each element",
+       [] {
+         auto same = [](const Tensor& t) { return t; };
+         (void)cond(x({2}) > 0, same, same, x({2}));  // <-
+       }},
+      {"cond: an empty predicate",
+       [] {
+         auto same = [](const Tensor& t) { return t; };
+         (void)cond(Tensor(), same, same, x({2}));  // <-
+       }},
+      {"cond: results of different shapes",
+       [] {
+         auto same = [](const Tensor& t) { return t; };
+         auto total = [](const Tensor& t) { return sum(t); };
+         (void)cond(sum(x({2})) > 0, same, total, x({2}));  // <-
+       }},
+      {"cond: results of different dtypes",
+       [] {
+         auto same = [](const Tensor& t) { return t; };
+         auto whole = [](const Tensor& t) { return cast(t, i32); };
+         (void)cond(sum(x({2})) > 0, same, whole, x({2}));  // <-
+       }},
+      {"cond: results of different structure",
+       [] {
+         auto one = [](const Tensor& t) { return std::vector{t}; };
+         auto two = [](const Tensor& t) { return std::vector{t, t}; };
+         (void)cond(sum(x({2})) > 0, one, two, x({2}));  // <-
+       }},
+      {"while_loop: a condition of numbers",
+       [] {
+         auto condition = [](const Tensor& t) { return sum(t); };
+         (void)while_loop(condition, [](const Tensor& t) { return t * 2; }, x({2}));  // <-
+       }},
+      {"while_loop: a condition for each element",
+       [] {
+         auto condition = [](const Tensor& t) { return t < 9; };
+         (void)while_loop(condition, [](const Tensor& t) { return t * 2; }, x({2}));  // <-
+       }},
+      {"while_loop: an empty condition",
+       [] {
+         auto condition = [](const Tensor&) { return Tensor(); };
+         (void)while_loop(condition, [](const Tensor& t) { return t * 2; }, x({2}));  // <-
+       }},
+      {"while_loop: the state grows",
+       [] {
+         auto condition = [](const Tensor& t) { return sum(t) < 9; };
+         (void)while_loop(condition, [](const Tensor& t) { return concat({t, t}, 0); }, x({2}));  // <-
+       }},
+      {"while_loop: a tensor of the state vanishes",
+       [] {
+         auto condition = [](const Model& m) { return sum(m.w) < 9; };
+         (void)while_loop(condition, [](const Model& m) { return Model{m.w * 2, Tensor()}; }, Model{x({2}), x({2})});  // <-
+       }},
+      {"while_loop: no state",
+       [] {
+         auto condition = [](const std::vector<Tensor>&) { return sum(x({2})) < 9; };
+         (void)while_loop(condition, [](const std::vector<Tensor>& s) { return s; }, std::vector<Tensor>{});  // <-
+       }},
+      {"while_loop: a negative bound",
+       [] {
+         auto condition = [](const Tensor& t) { return sum(t) < 9; };
+         (void)while_loop(condition, [](const Tensor& t) { return t * 2; }, x({2}), {.bound = -1});  // <-
+       }},
+      {"while_loop: a gradient without a bound",
+       [] {
+         auto loss = [](const Tensor& t) {
+           auto condition = [](const Tensor& s) { return sum(s) < 9; };
+           return sum(while_loop(condition, [](const Tensor& s) { return s * 2; }, t));  // <-
+         };
+         (void)grad(loss)(x({2}));
+       }},
+  };
+  check_mistakes("branches", mistakes);
 }
 
 TEST_CASE("mistakes: compiled programs and options") {

@@ -1,6 +1,7 @@
 // The ops that move, choose, order and accumulate elements, under test.
 #include "op_cases.h"
 #include "ops/call.h"
+#include "ops/cond.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/prefix.h"
@@ -12,6 +13,7 @@
 #include "ops/shape.h"
 #include "ops/sort.h"
 #include "ops/source.h"
+#include "ops/while_loop.h"
 
 namespace tapeloop::testing {
 namespace {
@@ -155,6 +157,16 @@ std::vector<OpCase> structural_cases() {
       {"custom_jvp", kPairsAlike, -2, 2, [](T x) {
          auto rule = [](const Tensor& a, const Tensor& b, const Tensor& y, const Tensor& da, const Tensor& db) { return (1 - square(y)) * (da * b + a * db); };
          return custom_jvp([](const Tensor& a, const Tensor& b) { return tanh(a * b); }, rule)(x[0], x[1]);
+       }},
+      {"cond", kPairsAlike, -2, 2, [](T x) {
+         auto one = [](const Tensor& a, const Tensor& b) { return tanh(a * b) * exp(a); };
+         auto other = [](const Tensor& a, const Tensor& b) { return sin(a) + b * b; };
+         return cond(sum(square(x[0])) >= 0, one, other, x[0], x[1]) * cond(sum(square(x[1])) < 0, one, other, x[0], x[1]);
+       }},
+      {"while_loop", kPairsAlike, -1, 1, [](T x) {
+         auto goes_on = [](const std::pair<Tensor, Tensor>& s) { return s.second < 3; };
+         auto step = [&](const std::pair<Tensor, Tensor>& s) { return std::pair{tanh(s.first * x[1] + x[0]), s.second + 1}; };
+         return while_loop(goes_on, step, std::pair{x[0], full({}, 0, Dtype::i32)}, {.bound = 4}).first;
        }},
       {"scan", {{{2, 3}, {5, 2, 3}}, {{4}, {0, 4}}, {{4}, {1, 4}}, {{17}, {7, 17}}, {{1}, {3, 1}}}, -1, 1, [](T x) {
          auto [last, ys] = scan([&](const Tensor& h, const Tensor& xt) { Tensor n = tanh(h * xt + x[0]); return std::pair{n, n * xt}; }, x[0], x[1]);

@@ -1,0 +1,71 @@
+// Loops written out: the meaning against which their derivatives are tested.
+#include "ad/arithmetic.h"
+#include "ops/cond.h"
+#include "ops/scan.h"
+#include "ops/while_loop.h"
+
+namespace tapeloop {
+namespace {
+
+// The results of a loop's steps, one after the other. Sequences are taken apart before the first step, and an output is set
+// aside in the step that makes it: so their cotangents arrive where they do in the rolled loop, that of an output after that
+// of the next step.
+Tensors steps_of(const Loop& loop, const Tensors& in, const Where& where) {
+  const TapePtr body = expand(loop.body);
+  const std::int64_t steps = loop.length.pin();
+  Tensors arguments = in;
+  std::vector<Tensors> xs, ys(loop.ys, Tensors(std::size_t(steps)));
+  for (std::size_t i = loop.first_x(); i < in.size() && steps > 0; ++i)
+    xs.push_back(split(in[i], Shape(std::size_t(steps), Extent(1)), 0, where));
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const auto time = std::size_t(loop.reverse ? steps - 1 - step : step);
+    for (std::size_t i = 0; i < loop.xs; ++i) arguments[loop.first_x() + i] = squeeze(xs[i][time], 0, where);
+    const Tensors results = inline_tape(*body, arguments);
+    for (std::size_t i = 0; i < loop.states; ++i) arguments[loop.constants + i] = results[i];
+    for (std::size_t i = 0; i < loop.ys; ++i) ys[i][time] = expand_dims(results[loop.states + i], 0, where);
+  }
+  Tensors results(arguments.begin() + std::ptrdiff_t(loop.constants),
+                  arguments.begin() + std::ptrdiff_t(loop.first_x()));
+  for (std::size_t i = 0; i < loop.ys; ++i) {
+    Type y = body->output_type(loop.states + i);
+    y.shape.insert(y.shape.begin(), Extent(0));
+    results.push_back(steps ? concat(ys[i], 0, where) : zeros(y.shape, y.dtype));
+  }
+  return results;
+}
+
+}  // namespace
+
+TapePtr expand(const TapePtr& tape) {
+  const Tape& t = *tape;
+  auto recorder = Recorder::start();
+  Tensors value(t.size());
+  std::vector<Tensors> written(t.size());
+  for (Id id : t.inputs) value[id] = recorder->input(t[id].type, t[id].where);
+  for (Id id = 0; id < t.size(); ++id) {
+    const Record& r = t[id];
+    if (r.op == &input_op) continue;
+    Tensors in;
+    for (Id operand : r.in) in.push_back(value[operand]);
+    if (r.op == &pick_op && !written[r.in[0]].empty()) {
+      value[id] = written[r.in[0]][std::size_t(r.attrs.integer("index"))];
+    } else if (r.op == &scan_op) {
+      written[id] = steps_of(Loop(r.attrs), in, r.where);
+    } else if (r.op == &while_op && While(r.attrs).bound > 0) {
+      written[id] = steps_of(Loop(While(r.attrs).bounded()), in, r.where);
+    } else if (r.op->kind == Kind::branch || r.op->kind == Kind::loop) {
+      Attrs attrs = r.attrs;
+      for (const auto& [name, attribute] : r.attrs.entries())
+        if (const auto* body = std::get_if<TapePtr>(&attribute)) attrs = attrs.with(name, expand(*body));
+      value[id] = record(*r.op, in, attrs, r.where);
+    } else {
+      value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
+                             : record(*r.op, in, r.attrs, r.where);
+    }
+  }
+  Tensors outputs;
+  for (Id id : t.outputs) outputs.push_back(value[id]);
+  return prune(recorder->finish(outputs));
+}
+
+}  // namespace tapeloop
