@@ -11,16 +11,19 @@ namespace tapeloop {
 // gradually instead, whatever the caller had set. Other bits of MXCSR, the rounding mode among them, are left alone.
 class FlushDenormals {
  public:
-  explicit FlushDenormals(bool keep = false) : callers_(_mm_getcsr()) {
-    _mm_setcsr(keep ? callers_ & ~kFtzDaz : callers_ | kFtzDaz);
+  explicit FlushDenormals(bool keep = false)
+      : callers_(_mm_getcsr()), ours_(keep ? callers_ & ~kFtzDaz : callers_ | kFtzDaz) {
+    if (ours_ != callers_) _mm_setcsr(ours_);  // setting it costs more than looking
   }
-  ~FlushDenormals() { _mm_setcsr(callers_); }
+  ~FlushDenormals() {
+    if (ours_ != callers_) _mm_setcsr(callers_);
+  }
   FlushDenormals(const FlushDenormals&) = delete;
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 
  private:
   static constexpr unsigned kFtzDaz = 0x8040;
-  unsigned callers_;
+  unsigned callers_, ours_;
 };
 
 }  // namespace tapeloop

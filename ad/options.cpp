@@ -49,6 +49,8 @@ Options from_environment() {
   o.threads = number("TAPELOOP_THREADS", 0);
   o.isa = text("TAPELOOP_ISA");
   o.denormals = number("TAPELOOP_DENORMALS", 0) != 0;
+  o.cache = number("TAPELOOP_CACHE", 1) != 0;
+  o.trace = text("TAPELOOP_TRACE");
   check(o, Where());
   return o;
 }

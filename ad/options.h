@@ -15,6 +15,8 @@ struct Options {
   int threads = 0;         // TAPELOOP_THREADS: 0 means as many as the machine gives
   std::string isa;         // TAPELOOP_ISA=avx512|avx2|sse2: at most this instruction set; empty means the host's
   bool denormals = false;  // TAPELOOP_DENORMALS=1: gradual underflow instead of flushing to zero
+  bool cache = true;       // TAPELOOP_CACHE=0: neither read compiled programs from the disk nor keep them there
+  std::string trace;       // TAPELOOP_TRACE=file.json: what happened when, for chrome://tracing and Perfetto
 };
 
 // The options in force on this thread.

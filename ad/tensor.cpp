@@ -13,6 +13,7 @@
 #include "ad/denormals.h"
 #include "ad/op.h"
 #include "ad/options.h"
+#include "ad/recycled.h"
 #include "ad/tape.h"
 
 namespace tapeloop {
@@ -63,6 +64,11 @@ class Pool {
 
 }  // namespace
 
+// Lets the allocator below reach the constructor.
+struct Buffer::Made final : Buffer {
+  Made(std::byte* data, std::int64_t bytes) : Buffer(data, bytes) {}
+};
+
 std::shared_ptr<Buffer> Buffer::allocate(std::int64_t bytes) {
   const std::int64_t padded = (std::max<std::int64_t>(bytes, 1) + 63) / 64 * 64;
   std::byte* data = Pool::instance().take(padded);
@@ -71,7 +77,7 @@ std::shared_ptr<Buffer> Buffer::allocate(std::int64_t bytes) {
     Pool::instance().forget(padded);
     throw Error(fmt::format("out of memory: a tensor of {} bytes", bytes));
   }
-  return std::shared_ptr<Buffer>(new Buffer(data, padded));
+  return std::allocate_shared<Made>(Recycled<Made>(), data, padded);
 }
 
 Buffer::~Buffer() {
@@ -81,7 +87,7 @@ Buffer::~Buffer() {
 // --- the three kinds of tensor -------------------------------------------------------------------------------------------
 
 struct Tensor::Node {
-  Type type;
+  std::shared_ptr<const Type> type;
   std::shared_ptr<Buffer> buffer;      // concrete
   std::shared_ptr<Recorder> recorder;  // recorded
   Id id = 0;
@@ -96,7 +102,14 @@ Tensor::Tensor(Type type, std::shared_ptr<Buffer> buffer) {
   for (Extent& extent : type.shape) extent = Extent(extent.value());
   if (count_of(type.shape) * size_of(type.dtype) > buffer->bytes())
     throw InternalError("a tensor's buffer is too small for " + to_string(type));
-  auto node = std::make_shared<Node>();
+  auto node = std::allocate_shared<Node>(Recycled<Node>());
+  node->type = std::make_shared<const Type>(std::move(type));
+  node->buffer = std::move(buffer);
+  node_ = std::move(node);
+}
+
+Tensor::Tensor(std::shared_ptr<const Type> type, std::shared_ptr<Buffer> buffer) {
+  auto node = std::allocate_shared<Node>(Recycled<Node>());
   node->type = std::move(type);
   node->buffer = std::move(buffer);
   node_ = std::move(node);
@@ -121,7 +134,7 @@ template Tensor Tensor::of(std::span<const bool>, Shape, Where);
 
 Tensor Tensor::recorded(Type type, std::shared_ptr<Recorder> recorder, Id id) {
   auto node = std::make_shared<Node>();
-  node->type = std::move(type);
+  node->type = std::make_shared<const Type>(std::move(type));
   node->recorder = std::move(recorder);
   node->id = id;
   Tensor tensor;
@@ -131,7 +144,7 @@ Tensor Tensor::recorded(Type type, std::shared_ptr<Recorder> recorder, Id id) {
 
 Tensor Tensor::generated(Type type, const Op& op, Attrs attrs, Tensors operands) {
   auto node = std::make_shared<Node>();
-  node->type = std::move(type);
+  node->type = std::make_shared<const Type>(std::move(type));
   node->generator = &op;
   node->attrs = std::move(attrs);
   for (const Tensor& operand : operands) node->depth = std::max(node->depth, operand.node_->depth + 1);
@@ -145,7 +158,7 @@ Tensor Tensor::tuple(Tensors parts) {
   auto node = std::make_shared<Node>();
   std::vector<Type> types;
   for (const Tensor& part : parts) types.push_back(part.type());
-  node->type = tuple_type(std::move(types));
+  node->type = std::make_shared<const Type>(tuple_type(std::move(types)));
   node->operands = std::move(parts);
   Tensor tensor;
   tensor.node_ = std::move(node);
@@ -165,7 +178,7 @@ bool Tensor::is_generated() const { return node_ && node_->generator; }
 
 const Type& Tensor::type(Where where) const {
   if (!node_) throw Error("type: the tensor is empty", where, "give it a value first; is_empty() tells");
-  return node_->type;
+  return *node_->type;
 }
 
 Extent Tensor::size(int axis, Where where) const {
@@ -180,25 +193,23 @@ const Tensors& Tensor::generator_operands() const { return node_->operands; }
 int Tensor::generated_depth() const { return node_->depth; }
 const Tensors& Tensor::parts() const { return node_->operands; }
 
-Tensor Tensor::with_shape(const Shape& shape) const {
-  return Tensor(Type{dtype(), shape, nullptr}, node_->buffer);
-}
+Tensor Tensor::with_shape(const Shape& shape) const { return Tensor(Type{dtype(), shape, nullptr}, node_->buffer); }
 
 Tensor Tensor::materialized() const {
   if (!is_generated()) return *this;
   // Computed once and kept: the node is the same value either way.
   std::lock_guard lock(generated_mutex());
-  if (node_->buffer) return Tensor(node_->type, node_->buffer);
+  if (node_->buffer) return Tensor(Type(*node_->type), node_->buffer);
   if (!node_->computed.empty()) return tuple(node_->computed);
   Tensors operands;
   for (const Tensor& operand : node_->operands) operands.push_back(operand.materialized());
   // The numbers are needed now, so a program being recorded from here on depends on them.
-  for (const Extent& extent : node_->type.shape) (void)extent.pin();
+  for (const Extent& extent : node_->type->shape) (void)extent.pin();
   for (const auto& [name, value] : node_->attrs.entries())
     if (const auto* shape = std::get_if<Shape>(&value))
       for (const Extent& extent : *shape) (void)extent.pin();
   FlushDenormals flush(options().denormals);
-  Tensor value = node_->generator->run(*node_->generator, operands, node_->attrs, node_->type);
+  Tensor value = node_->generator->run(*node_->generator, operands, node_->attrs, *node_->type);
   auto* node = const_cast<Node*>(node_.get());
   node->buffer = value.node_->buffer;
   if (value.dtype() == Dtype::tuple) node->computed = value.node_->operands;
@@ -210,8 +221,9 @@ Tensor Tensor::materialized() const {
 const std::byte* Tensor::bytes(Where where) const {
   if (is_empty()) throw Error("data: the tensor is empty", where, "give it a value first; is_empty() tells");
   if (is_recorded())
-    throw Error(fmt::format("data: a recorded tensor {} has no numbers yet", to_string(type())), where,
-                "inside jit, grad or scan use where(), maximum() … instead of reading values; return it to read it outside");
+    throw Error(
+        fmt::format("data: a recorded tensor {} has no numbers yet", to_string(type())), where,
+        "inside jit, grad or scan use where(), maximum() … instead of reading values; return it to read it outside");
   if (is_generated()) (void)materialized();
   return node_->buffer->data();
 }
@@ -237,11 +249,16 @@ T Tensor::item(Where where) const {
     throw Error(fmt::format("item: the tensor {} has {} elements, not one", to_string(type()), count()), where,
                 "to_vector<T>() gives all of them");
   switch (dtype()) {
-    case Dtype::f32: return T(*reinterpret_cast<const float*>(data));
-    case Dtype::f64: return T(*reinterpret_cast<const double*>(data));
-    case Dtype::i32: return T(*reinterpret_cast<const std::int32_t*>(data));
-    case Dtype::u32: return T(*reinterpret_cast<const std::uint32_t*>(data));
-    default: return T(*reinterpret_cast<const bool*>(data));
+    case Dtype::f32:
+      return T(*reinterpret_cast<const float*>(data));
+    case Dtype::f64:
+      return T(*reinterpret_cast<const double*>(data));
+    case Dtype::i32:
+      return T(*reinterpret_cast<const std::int32_t*>(data));
+    case Dtype::u32:
+      return T(*reinterpret_cast<const std::uint32_t*>(data));
+    default:
+      return T(*reinterpret_cast<const bool*>(data));
   }
 }
 template float Tensor::item(Where) const;
@@ -251,12 +268,7 @@ template std::uint32_t Tensor::item(Where) const;
 template std::int64_t Tensor::item(Where) const;
 template bool Tensor::item(Where) const;
 
-std::shared_ptr<Buffer> Tensor::release_if_unique() && {
-  if (!is_concrete() || node_.use_count() != 1 || node_->buffer.use_count() != 1) return nullptr;
-  auto buffer = node_->buffer;
-  node_.reset();
-  return buffer;
-}
+bool Tensor::is_sole_owner() const { return is_concrete() && node_.use_count() == 1 && node_->buffer.use_count() == 1; }
 
 // --- text and comparison ---------------------------------------------------------------------------------------------------
 
@@ -265,11 +277,16 @@ namespace {
 std::string element(const Tensor& t, std::int64_t i) {
   const std::byte* data = t.bytes();
   switch (t.dtype()) {
-    case Dtype::f32: return fmt::format("{:.6g}", reinterpret_cast<const float*>(data)[i]);
-    case Dtype::f64: return fmt::format("{:.10g}", reinterpret_cast<const double*>(data)[i]);
-    case Dtype::i32: return fmt::format("{}", reinterpret_cast<const std::int32_t*>(data)[i]);
-    case Dtype::u32: return fmt::format("{}", reinterpret_cast<const std::uint32_t*>(data)[i]);
-    default: return reinterpret_cast<const bool*>(data)[i] ? "true" : "false";
+    case Dtype::f32:
+      return fmt::format("{:.6g}", reinterpret_cast<const float*>(data)[i]);
+    case Dtype::f64:
+      return fmt::format("{:.10g}", reinterpret_cast<const double*>(data)[i]);
+    case Dtype::i32:
+      return fmt::format("{}", reinterpret_cast<const std::int32_t*>(data)[i]);
+    case Dtype::u32:
+      return fmt::format("{}", reinterpret_cast<const std::uint32_t*>(data)[i]);
+    default:
+      return reinterpret_cast<const bool*>(data)[i] ? "true" : "false";
   }
 }
 
@@ -318,11 +335,16 @@ std::string to_string(const Tensor& t) {
 bool same_bits(const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype() || values_of(a.shape()) != values_of(b.shape())) return false;
   switch (a.dtype()) {
-    case Dtype::f32: return same_elements<float>(a, b);
-    case Dtype::f64: return same_elements<double>(a, b);
-    case Dtype::i32: return same_elements<std::int32_t>(a, b);
-    case Dtype::u32: return same_elements<std::uint32_t>(a, b);
-    default: return same_elements<bool>(a, b);
+    case Dtype::f32:
+      return same_elements<float>(a, b);
+    case Dtype::f64:
+      return same_elements<double>(a, b);
+    case Dtype::i32:
+      return same_elements<std::int32_t>(a, b);
+    case Dtype::u32:
+      return same_elements<std::uint32_t>(a, b);
+    default:
+      return same_elements<bool>(a, b);
   }
 }
 

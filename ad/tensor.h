@@ -40,6 +40,7 @@ class Buffer {
   std::int64_t bytes() const { return bytes_; }
 
  private:
+  struct Made;
   Buffer(std::byte* data, std::int64_t bytes) : data_(data), bytes_(bytes) {}
   std::byte* data_;
   std::int64_t bytes_;
@@ -51,6 +52,8 @@ class Tensor {
 
   // A concrete tensor over `buffer`, which holds the elements of `type` in row-major order.
   Tensor(Type type, std::shared_ptr<Buffer> buffer);
+  // The same for who makes many of one type, whose extents are numbers: allocates nothing once memory has been freed.
+  Tensor(std::shared_ptr<const Type> type, std::shared_ptr<Buffer> buffer);
 
   // A concrete tensor with a copy of `values`. Throws Error when their number is not that of `shape`.
   template <class T>
@@ -90,8 +93,8 @@ class Tensor {
   T item(Where where = Where::current()) const;
 
   const std::byte* bytes(Where where = Where::current()) const;
-  // The buffer of a concrete tensor, for a caller that owns it alone and may reuse it; null when it is shared.
-  std::shared_ptr<Buffer> release_if_unique() &&;
+  // Whether this is a concrete tensor whose buffer no other tensor can see.
+  bool is_sole_owner() const;
 
   // --- for ad/ and the compiler -------------------------------------------------------------------------------------
   const std::shared_ptr<Recorder>& recorder() const;
@@ -100,10 +103,12 @@ class Tensor {
   const Attrs& generator_attrs() const;
   const Tensors& generator_operands() const;
   int generated_depth() const;
-  const void* identity() const { return node_.get(); }  // the same for copies of a tensor, and for nothing else that lives
-  const Tensors& parts() const;  // of a concrete tuple
+  const void* identity() const {
+    return node_.get();
+  }                                             // the same for copies of a tensor, and for nothing else that lives
+  const Tensors& parts() const;                 // of a concrete tuple
   Tensor with_shape(const Shape& shape) const;  // of a concrete tensor: the same buffer, as many elements
-  Tensor materialized() const;   // a generated tensor computed, anything else unchanged
+  Tensor materialized() const;                  // a generated tensor computed, anything else unchanged
 
   static Tensor recorded(Type type, std::shared_ptr<Recorder> recorder, Id id);
   static Tensor generated(Type type, const Op& op, Attrs attrs, Tensors operands);

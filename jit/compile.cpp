@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "jit/block.h"
+#include "jit/compile.h"
 #include "jit/emit.h"
 #include "jit/engine.h"
 #include "jit/hoist.h"
@@ -17,7 +18,9 @@
 #include "jit/pack.h"
 #include "jit/program.h"
 #include "jit/rebuild.h"
+#include "jit/stored.h"
 #include "jit/team.h"
+#include "jit/timeline.h"
 #include "ops/scan.h"
 
 namespace tapeloop {
@@ -42,6 +45,7 @@ class Stages {
   template <class Text>
   void report(const char* stage, const Text& text) {
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - last_).count();
+    add_span("compile", stage, last_);
     if (options().debug >= 2) fmt::print(stderr, "tapeloop: {:<18} {:8.3f} ms\n", stage, ms);
     if (options().debug >= 3) fmt::print(stderr, "{}\n", text());
     if (!options().dump.empty()) {
@@ -84,7 +88,9 @@ TapePtr lower_branches(const TapePtr& tape, Stages& log) {
 
 std::int64_t programs_compiled() { return compiled; }
 
-std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
+std::shared_ptr<const Program> Program::compile(const TapePtr& traced) { return compile_tape(traced); }
+
+std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced, const std::function<TapePtr(const TapePtr&)>& change) {
   const auto begin = std::chrono::steady_clock::now();
   const Target& target = target_for(options().isa);
   Stages log;
@@ -93,7 +99,17 @@ std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
   t = log("inline", inline_calls(t));
   t = log("branches", lower_branches(t, log));
   t = lower_loops(t, log);
+  if (change) t = log("freeze", change(t));
   // From here on the tape is fixed; only loop nests and memory are decided.
+  const auto finished = [&](const char* how, Recipe recipe, const std::string& object) {
+    const OuterFunction meet{kBarrierSymbol, reinterpret_cast<void*>(&tapeloop_meet)};
+    auto code = link(object, {&meet, 1});
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (options().debug >= 1) fmt::print(stderr, "tapeloop: {} {} records in {:.1f} ms\n", how, t->size(), seconds * 1e3);
+    return std::make_shared<CompiledProgram>(change ? t : traced, std::move(recipe), std::move(code), seconds);
+  };
+  const ProgramKey key(*t, target);
+  if (auto stored = key.load(*t)) return finished("loaded", std::move(stored->recipe), stored->object);
   const PlanPtr plan = log("plan", make_plan(t));
 
   NewModule fresh = new_module("tapeloop", target);
@@ -103,13 +119,15 @@ std::shared_ptr<const Program> Program::compile(const TapePtr& traced) {
                                           llvm::Function::ExternalLinkage, "program", fresh.module.get());
   prepare(*function, target);
   ProgramLayout layout = Emitter(b, function, target).emit(*plan);
-  const OuterFunction meet{kBarrierSymbol, reinterpret_cast<void*>(&tapeloop_meet)};
-  auto code = tapeloop::compile(std::move(fresh), target, {&meet, 1});
+  std::string object;
+  {
+    const Span generating("compile", "generate code");
+    object = object_code(std::move(fresh), target);
+  }
   ++compiled;
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (options().debug >= 1)
-    fmt::print(stderr, "tapeloop: compiled {} records in {:.1f} ms\n", t->size(), seconds * 1e3);
-  return std::make_shared<CompiledProgram>(traced, *plan, std::move(layout), std::move(code), seconds);
+  Recipe recipe = make_recipe(*plan, std::move(layout));
+  key.store(recipe, object);
+  return finished("compiled", std::move(recipe), object);
 }
 
 }  // namespace tapeloop

@@ -67,9 +67,9 @@ std::unique_ptr<llvm::TargetMachine> machine_for(const Target& target) {
   llvm::TargetOptions flags;
   flags.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // fma is where the IR says so
   // Position-independent: code and data are linked wherever there is memory, and fmaf is far away.
-  std::unique_ptr<llvm::TargetMachine> machine(native_target(triple).createTargetMachine(
-      triple, target.cpu, target.features, flags, llvm::Reloc::PIC_, llvm::CodeModel::Small,
-      llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+  std::unique_ptr<llvm::TargetMachine> machine(
+      native_target(triple).createTargetMachine(triple, target.cpu, target.features, flags, llvm::Reloc::PIC_,
+                                                llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
   if (!machine) throw InternalError("LLVM has no machine " + target.cpu);
   return machine;
 }
@@ -229,7 +229,7 @@ void prepare(llvm::Function& function, const Target& target) {
   function.setDoesNotThrow();
 }
 
-std::shared_ptr<const CompiledModule> compile(NewModule fresh, const Target& target, std::span<const OuterFunction> symbols) {
+std::string object_code(NewModule fresh, const Target& target) {
   llvm::Module& module = *fresh.module;
   const Stages stages(module.getName().str());
   if (stages.wanted(4)) stages.show(4, ".ll", text_of(module));
@@ -246,9 +246,18 @@ std::shared_ptr<const CompiledModule> compile(NewModule fresh, const Target& tar
     const Bytes assembly = generate(*copy, *machine, llvm::CodeGenFileType::AssemblyFile);
     stages.show(5, ".s", std::string(assembly.begin(), assembly.end()));
   }
-  Bytes object = generate(module, *machine, llvm::CodeGenFileType::ObjectFile);
-  return std::make_shared<LinkedModule>(
-      std::make_unique<llvm::SmallVectorMemoryBuffer>(std::move(object), /*RequiresNullTerminator=*/false), symbols);
+  const Bytes object = generate(module, *machine, llvm::CodeGenFileType::ObjectFile);
+  return std::string(object.begin(), object.end());
+}
+
+std::shared_ptr<const CompiledModule> link(const std::string& object, std::span<const OuterFunction> symbols) {
+  (void)native_target(llvm::sys::getProcessTriple());  // makes the linker's relocations known
+  return std::make_shared<LinkedModule>(llvm::MemoryBuffer::getMemBufferCopy(object, "tapeloop"), symbols);
+}
+
+std::shared_ptr<const CompiledModule> compile(NewModule fresh, const Target& target,
+                                              std::span<const OuterFunction> symbols) {
+  return link(object_code(std::move(fresh), target), symbols);
 }
 
 }  // namespace tapeloop

@@ -58,7 +58,13 @@ class CompiledModule {
   }
 };
 
-// Optimises the module and turns it into code. It may call `symbols` and fmaf, fma, memcpy, memmove, memset; any other
+// Optimises the module and gives its object code, which means the same in every process.
+std::string object_code(NewModule fresh, const Target& target);
+
+// Object code where it can be called. An InternalError if it is none.
+std::shared_ptr<const CompiledModule> link(const std::string& object, std::span<const OuterFunction> symbols = {});
+
+// Both: optimises the module and turns it into code. It may call `symbols` and fmaf, fma, memcpy, memmove, memset; any other
 // name that it leaves open is an InternalError. Can be called from several threads at once.
 std::shared_ptr<const CompiledModule> compile(NewModule fresh, const Target& target,
                                               std::span<const OuterFunction> symbols = {});

@@ -1,11 +1,14 @@
 // jit(f): a function of trees, compiled.
 //
 //   auto step = jit([](Model m, Tensor x) { return …; });
-//   m = step(m, x);
+//   m = step(std::move(m), x);
 //
 // The first call with arguments of a new kind records f and compiles it; later calls run the machine code. Every axis of an
 // argument is a symbol: a new sequence length or batch size uses the same code, unless f asked for the number. Captured
 // variables that are not tensors are frozen at the first call; captured tensors are an error (pass them, or constant(t)).
+//
+// An argument given with std::move is empty after the call, and its memory is used for results where nobody else sees it:
+// a training step called as above updates its parameters in place. A call that throws leaves all arguments as they were.
 //
 // The result is the interpreter's, bit for bit, on any number of threads and every instruction set.
 #pragma once
@@ -13,29 +16,38 @@
 #include <any>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
-#include <typeinfo>
 #include <vector>
 
 #include "ad/arithmetic.h"
 #include "ad/options.h"
 #include "ad/trace.h"
+#include "jit/bound.h"
+#include "jit/call.h"
 
 namespace tapeloop {
 
 // Machine code for one tape. Thread-safe.
 class Program {
  public:
-  // Throws InternalError when the compiler fails; compiled programs are shared between equal tapes.
+  // Throws InternalError when the compiler fails.
   static std::shared_ptr<const Program> compile(const TapePtr& tape);
   virtual ~Program() = default;
 
-  // Whether the code serves arguments of these types: dtypes and numbers as compiled, symbols in agreement.
-  virtual bool accepts(const std::vector<Type>& types) const = 0;
-  virtual Tensors operator()(const Tensors& arguments) const = 0;
+  // Whether the code serves these arguments: dtypes and numbers as compiled, symbols in agreement.
+  virtual bool accepts(std::span<const Argument> arguments) const = 0;
 
-  // Whether `tape` is the one that was compiled, symbols taken by name.
-  virtual bool is_of(const TapePtr& tape) const = 0;
+  // Runs the code on concrete or generated arguments that it accepts, and puts what it gives into `results`. Once it has
+  // run with arguments of these extents, and results of calls before have been freed, it allocates nothing.
+  virtual void run(std::span<const Argument> arguments, Tensors& results) const = 0;
+
+  // The same by value. With recorded arguments the tape is recorded on theirs instead.
+  Tensors operator()(const Tensors& arguments) const;
+
+  virtual const TapePtr& tape() const = 0;
+  // Whether `other` is the tape that was compiled, symbols taken by name.
+  bool is_of(const TapePtr& other) const;
   virtual double compile_seconds() const = 0;
 };
 
@@ -44,9 +56,28 @@ std::int64_t programs_compiled();
 
 namespace detail {
 
-// One symbol for each axis that is not of extent 1.
-std::vector<Type> symbolic_types(const Tensors& leaves);
-std::string describe_types(const Tensors& leaves);
+// The types of arguments, with one symbol for each axis that is not of extent 1.
+std::vector<Type> symbolic_types(std::span<const Argument> arguments);
+// Copies that can be interpreted.
+Tensors materialized(std::span<const Argument> arguments);
+
+}  // namespace detail
+
+namespace detail {
+
+// What of a result can be the next state: the first part of a pair or tuple, or all of it.
+template <class Result>
+struct CarriedPart {
+  using Type = Result;
+};
+template <class State, class... Rest>
+struct CarriedPart<std::tuple<State, Rest...>> {
+  using Type = State;
+};
+template <class State, class Output>
+struct CarriedPart<std::pair<State, Output>> {
+  using Type = State;
+};
 
 }  // namespace detail
 
@@ -56,52 +87,104 @@ class Jit {
   Jit(F f, const Where& where) : f_(std::move(f)), where_(where) {}
 
   template <class... Args>
-  auto operator()(const Args&... args) {
-    Tensors leaves;
-    std::string key;
+  auto operator()(Args&&... args) {
+    using Result = std::remove_cvref_t<decltype(f_(std::declval<std::remove_cvref_t<Args>>()...))>;
+    detail::Call call;
+    call.gather(std::forward<Args>(args)...);
+    if (call.is_recorded()) return Result(f_(std::as_const(args)...));
+    if (!options().jit) {
+      auto traced = trace(f_, {Recorder::Captures::recorded, where_}, std::as_const(args)...);
+      return with_leaves(std::move(traced.result), tapeloop::run(*traced.tape, detail::materialized(call.arguments())));
+    }
+    const Entry* entry = find(call);
+    if (!entry)
+      entry = compile<Result>(call, std::as_const(args)...);
+    else if (options().check)
+      check_unchanged(*entry, call, std::as_const(args)...);
+    entry->program->run(call.arguments(), call.results());
+    Result result = *std::any_cast<Result>(&entry->result);
+    std::size_t next = 0;
+    for_each_tensor(result, [&](Tensor& t) {
+      if (!t.is_empty()) t = std::move(call.results()[next++]);
+    });
+    return result;
+  }
+
+  // The function for these sizes, with arguments and results in fixed places: see jit/bound.h.
+  //
+  // The state is the first argument but the last one whose C++ type is that of the result, or of its first part, with
+  // tensors of the same types: cells are called as f(weights, state, x). It is replaced by that after every call. Arguments
+  // before it are taken as they are now, and what depends on them alone is computed here, once. Without a state all
+  // arguments but the last are taken so.
+  template <class... Args>
+  Bound bind(const Args&... args) {
+    static_assert(sizeof...(Args) > 0, "bind: give the arguments of the function");
+    const auto concrete = [](auto tree) {
+      for_each_tensor(tree, [](Tensor& t) {
+        if (t.is_recorded()) throw Error("bind: a recorded tensor has no place in memory", Where::current());
+        if (!t.is_empty()) t = t.materialized();
+      });
+      return tree;
+    };
+    const std::tuple<Args...> given{concrete(args)...};
+    const Tensors leaves = leaves_of(given);
+    auto traced = std::apply(
+        [&](const auto&... a) {
+          return trace_typed(f_, {Recorder::Captures::recorded, where_}, types_of(leaves), a...);
+        },
+        given);
+    const std::vector<std::size_t> inputs = detail::first_leaves(given), outputs = detail::first_leaves(traced.result);
+    std::size_t frozen = inputs[sizeof...(Args) - 1], position = 0;
+    std::vector<detail::BoundCode::Carry> carries;
+    using State = typename detail::CarriedPart<decltype(traced.result)>::Type;
     (
         [&] {
-          key += typeid(Args).name();
-          append_static(key, args);
-          for (const Tensor& leaf : leaves_of(args)) leaves.push_back(leaf.materialized());
+          const std::size_t i = position++, first = inputs[i], count = inputs[i + 1] - first;
+          if (!std::is_same_v<Args, State> || i + 1 == sizeof...(Args) || !carries.empty() || count != outputs[1])
+            return;
+          for (std::size_t k = 0; k < count; ++k)
+            if (!(traced.tape->output_type(k) == leaves[first + k].type())) return;
+          frozen = first;
+          for (std::size_t k = 0; k < count; ++k) carries.push_back({first + k, k});
         }(),
         ...);
-    for (const Tensor& leaf : leaves)
-      if (leaf.is_recorded()) return f_(args...);
-    key += detail::describe_types(leaves);
-    using Result = std::remove_cvref_t<decltype(f_(args...))>;
-
-    std::lock_guard lock(*mutex_);
-    if (!options().jit) {
-      auto traced = trace(f_, {Recorder::Captures::recorded, where_}, args...);
-      return with_leaves(std::move(traced.result), run(*traced.tape, leaves));
-    }
-    const std::vector<Type> types = types_of(leaves);
-    for (const Entry& entry : entries_)
-      if (entry.key == key && entry.program->accepts(types)) {
-        if (options().check) check_unchanged(entry, leaves, args...);
-        return with_leaves(std::any_cast<const Result&>(entry.result), (*entry.program)(leaves));
-      }
-    auto traced = trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(leaves), args...);
-    auto program = Program::compile(traced.tape);
-    Result result = with_leaves(std::move(traced.result), (*program)(leaves));
-    // Kept for its structure: its tensors are replaced on every call. Generated ones hold no memory.
-    std::vector<Tensor> blanks;
-    for (const Tensor& leaf : leaves_of(result)) blanks.push_back(full({}, 0, leaf.dtype()));
-    entries_.push_back({std::move(key), std::move(program), with_leaves(result, blanks)});
-    return result;
+    return Bound(detail::BoundCode::compile(traced.tape, leaves, frozen, std::move(carries)), inputs, outputs);
   }
 
  private:
   struct Entry {
-    std::string key;  // types, static leaves and dtypes of the arguments
+    std::string key;
     std::shared_ptr<const Program> program;
-    std::any result;
+    std::any result;  // the structure of what f returned
   };
 
+  const Entry* find(const detail::Call& call) const {
+    std::lock_guard lock(*mutex_);
+    for (const auto& entry : entries_)
+      if (entry->key == call.key() && entry->program->accepts(call.arguments())) return entry.get();
+    return nullptr;
+  }
+
+  template <class Result, class... Args>
+  const Entry* compile(const detail::Call& call, const Args&... args) {
+    auto traced =
+        trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(call.arguments()), args...);
+    auto program = Program::compile(traced.tape);
+    // Its tensors are replaced on every call. Generated ones hold no memory.
+    for_each_tensor(traced.result, [](Tensor& t) {
+      if (!t.is_empty()) t = full({}, 0, t.dtype());
+    });
+    auto entry = std::make_shared<const Entry>(
+        Entry{call.key(), std::move(program), std::any(Result(std::move(traced.result)))});
+    std::lock_guard lock(*mutex_);
+    entries_.push_back(std::move(entry));
+    return entries_.back().get();
+  }
+
   template <class... Args>
-  void check_unchanged(const Entry& entry, const Tensors& leaves, const Args&... args) {
-    auto traced = trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(leaves), args...);
+  void check_unchanged(const Entry& entry, const detail::Call& call, const Args&... args) {
+    auto traced =
+        trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(call.arguments()), args...);
     if (!entry.program->is_of(traced.tape))
       throw Error("jit: the function records something else than when it was compiled", where_,
                   "a captured variable has changed; pass what varies as an argument");
@@ -110,7 +193,7 @@ class Jit {
   F f_;
   Where where_;
   std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
-  std::vector<Entry> entries_;
+  std::vector<std::shared_ptr<const Entry>> entries_;
 };
 
 template <class F>

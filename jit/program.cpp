@@ -1,13 +1,13 @@
 #include "jit/program.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 #include "ad/denormals.h"
-#include "jit/pack.h"
+#include "jit/cores.h"
 #include "jit/team.h"
-#include "ops/matmul.h"
-#include "ops/scan.h"
+#include "jit/timeline.h"
 
 namespace tapeloop {
 namespace {
@@ -19,7 +19,7 @@ bool same_structure(const Tape& a, const Tape& b) {
     const Record &x = a[id], &y = b[id];
     if (x.op != y.op || x.in != y.in || x.attrs.entries().size() != y.attrs.entries().size()) return false;
     for (std::size_t i = 0; i < x.attrs.entries().size(); ++i) {
-      const auto &[name, value] = x.attrs.entries()[i];
+      const auto& [name, value] = x.attrs.entries()[i];
       const auto& other = y.attrs.entries()[i].second;
       if (const auto* body = std::get_if<TapePtr>(&value)) {
         if (!same_structure(**body, *std::get<TapePtr>(other))) return false;
@@ -31,215 +31,275 @@ bool same_structure(const Tape& a, const Tape& b) {
   return true;
 }
 
-// The values of the leaf symbols under given argument types.
-class Binding {
+// Buffers that are alive at the same time do not overlap. First fit: a buffer goes to the lowest place where nothing lives
+// that lives with it.
+class Arena {
  public:
-  // False when the types do not fit the tape's.
-  bool bind(const Tape& tape, const std::vector<Type>& types) {
-    for (std::size_t i = 0; i < types.size(); ++i) {
-      const Type& want = tape.input_type(i);
-      if (want.dtype != types[i].dtype || want.rank() != types[i].rank()) return false;
-      for (std::size_t axis = 0; axis < want.shape.size(); ++axis) {
-        const std::int64_t have = types[i].shape[axis].value();
-        const tapeloop::Symbol* symbol = want.shape[axis].symbol();
-        if (!symbol) {
-          if (want.shape[axis].value() != have) return false;
-          continue;
-        }
-        auto it = std::find(symbols.begin(), symbols.end(), symbol);
-        if (it == symbols.end()) {
-          if (have == 1) return false;  // an axis of one element broadcasts: another program
-          symbols.push_back(symbol);
-          values.push_back(have);
-        } else if (values[std::size_t(it - symbols.begin())] != have) {
-          return false;
-        }
-      }
-    }
-    return true;
-  }
-  std::int64_t operator()(const Extent& extent) const {
-    return evaluate(extent, [&](const tapeloop::Symbol* symbol) {
-      auto it = std::find(symbols.begin(), symbols.end(), symbol);
-      if (it == symbols.end()) throw InternalError("a program depends on an extent that no argument has");
-      return values[std::size_t(it - symbols.begin())];
-    });
-  }
-  std::vector<const tapeloop::Symbol*> symbols;
-  std::vector<std::int64_t> values;
-};
-
-std::int64_t bytes_of(const Type& type, const Binding& binding) {
-  std::int64_t count = 1;
-  for (const Extent& extent : type.shape) count *= binding(extent);
-  return count * size_of(type.dtype);
-}
-
-}  // namespace
-
-namespace detail {
-
-std::vector<Type> symbolic_types(const Tensors& leaves) {
-  std::vector<Type> types = types_of(leaves);
-  for (Type& type : types)
-    for (Extent& extent : type.shape) extent = Extent::symbol(extent.value());
-  return types;
-}
-
-std::string describe_types(const Tensors& leaves) {
-  std::string text;
-  for (const Tensor& leaf : leaves) {
-    text += char('0' + int(leaf.dtype()));
-    text += char('0' + leaf.rank());
-  }
-  return text;
-}
-
-}  // namespace detail
-
-CompiledProgram::CompiledProgram(TapePtr tape, const Plan& plan, ProgramLayout layout, std::shared_ptr<const CompiledModule> code,
-                                 double seconds)
-    : tape_(std::move(tape)), memory_(std::move(layout)), code_(std::move(code)), function_(code_->function<Function>("program")), seconds_(seconds) {
-  collect_work(plan, {});
-}
-
-void CompiledProgram::collect_work(const Plan& plan, const std::vector<Extent>& outer) {
-  for (const Nest& nest : plan.nests) {
-    std::vector<Extent> factors = outer;
-    const Record& r = (*plan.tape)[nest.root];
-    if (nest.kind == NestKind::loop || nest.kind == NestKind::branch) {
-      // How often a while loop turns is not known: once, as far as threads are concerned.
-      if (r.attrs.has("length")) factors.push_back(r.attrs.extent("length"));
-      for (const PlanPtr& body : plan.bodies[nest.root]) collect_work(*body, factors);
-      continue;
-    }
-    meetings_.push_back({outer, 1});
-    for (const Extent& extent : nest.space) factors.push_back(extent);
-    double weight = 4;
-    if (nest.kind == NestKind::matmul) {
-      const Type& a = (*plan.tape)[r.in[0]].type;
-      factors.push_back(a.shape[a.shape.size() - (r.attrs.flag("transpose_a") ? 2 : 1)]);
-      weight = 2.0 * double(nest.terms.size());
-      if (r.op == &packed_matmul_op) {
-        weight *= double(Panels(r.attrs).streams);
-        if (r.attrs.flag("steps")) factors.push_back(a.shape[0]);
-      }
-    }
-    work_.push_back({std::move(factors), weight});
-  }
-}
-
-bool CompiledProgram::is_of(const TapePtr& tape) const { return same_structure(*tape, *tape_); }
-
-bool CompiledProgram::accepts(const std::vector<Type>& types) const { return Binding().bind(*tape_, types); }
-
-std::shared_ptr<const CompiledProgram::Layout> CompiledProgram::layout_for(const Tensors& arguments) const {
-  Binding binding;
-  if (!binding.bind(*tape_, types_of(arguments))) throw InternalError("a program was called with arguments it does not accept");
-  std::lock_guard lock(mutex_);
-  for (const auto& known : layouts_)
-    if (known->leaves == binding.values) return known;
-
-  auto layout = std::make_shared<Layout>();
-  layout->leaves = binding.values;
-  // Memory for what a block holds is planned for the largest one.
-  for (const auto& [block, most] : memory_.blocks) {
-    const std::int64_t steps = binding(most);
-    binding.symbols.push_back(block.symbol());
-    binding.values.push_back(steps);
-  }
-  for (const Extent& extent : memory_.extents) layout->extents.push_back(binding(extent));
-  for (Id id : tape_->outputs) {
-    Type type = (*tape_)[id].type;
-    for (Extent& extent : type.shape) extent = Extent(binding(extent));
-    layout->results.push_back(std::move(type));
-  }
-  // First fit: a buffer goes to the lowest place where nothing lives that lives with it.
-  struct Placed {
-    int first, last;
-    std::int64_t begin, end;
-  };
-  std::vector<Placed> placed;
-  for (const MemoryEntry& entry : memory_.memory) {
-    if (entry.kind != MemoryEntry::Kind::arena) continue;
-    const std::int64_t size = (bytes_of(entry.type, binding) + 127) / 64 * 64;
+  std::int64_t place(int first, int last, std::int64_t bytes) {
+    const std::int64_t size = (bytes + 127) / 64 * 64;
     std::vector<Placed> rivals;
-    for (const Placed& p : placed)
-      if (p.first <= entry.last && entry.first <= p.last) rivals.push_back(p);
+    for (const Placed& p : placed_)
+      if (p.first <= last && first <= p.last) rivals.push_back(p);
     std::sort(rivals.begin(), rivals.end(), [](const Placed& a, const Placed& b) { return a.begin < b.begin; });
     std::int64_t at = 0;
     for (const Placed& p : rivals) {
       if (at + size <= p.begin) break;
       at = std::max(at, p.end);
     }
-    placed.push_back({entry.first, entry.last, at, at + size});
-    layout->offsets.push_back(at);
-    layout->arena_bytes = std::max(layout->arena_bytes, at + size);
+    placed_.push_back({first, last, at, at + size});
+    bytes_ = std::max(bytes_, at + size);
+    return at;
   }
-  auto total = [&](const std::vector<Work>& list) {
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  struct Placed {
+    int first, last;
+    std::int64_t begin, end;
+  };
+  std::vector<Placed> placed_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace
+
+namespace detail {
+
+std::vector<Type> symbolic_types(std::span<const Argument> arguments) {
+  std::vector<Type> types;
+  for (const Argument& argument : arguments) {
+    types.push_back(argument.tensor->type());
+    for (Extent& extent : types.back().shape) extent = Extent::symbol(extent.value());
+  }
+  return types;
+}
+
+Tensors materialized(std::span<const Argument> arguments) {
+  Tensors tensors;
+  for (const Argument& argument : arguments) tensors.push_back(argument.tensor->materialized());
+  return tensors;
+}
+
+CallScratch& idle_scratch() {
+  thread_local CallScratch scratch;
+  return scratch;
+}
+
+}  // namespace detail
+
+bool Program::is_of(const TapePtr& other) const { return same_structure(*other, *tape()); }
+
+Tensors Program::operator()(const Tensors& arguments) const {
+  std::vector<Argument> borrowed;
+  bool recorded = false;
+  for (const Tensor& argument : arguments) {
+    borrowed.push_back({&argument, nullptr});
+    recorded = recorded || argument.is_recorded();
+  }
+  if (recorded) return inline_tape(*tape(), arguments);
+  if (!accepts(borrowed)) throw InternalError("a program was called with arguments it does not accept");
+  Tensors results;
+  run(borrowed, results);
+  return results;
+}
+
+CompiledProgram::CompiledProgram(TapePtr tape, Recipe recipe, std::shared_ptr<const CompiledModule> code,
+                                 double seconds)
+    : tape_(std::move(tape)),
+      recipe_(std::move(recipe)),
+      code_(std::move(code)),
+      function_(code_->function<Function>("program")),
+      seconds_(seconds) {
+  for (std::size_t i = 0; i < tape_->inputs.size(); ++i) {
+    std::vector<Axis> axes;
+    for (const Extent& extent : tape_->input_type(i).shape) {
+      const tapeloop::Symbol* symbol = extent.symbol();
+      auto it = std::find(symbols_.begin(), symbols_.end(), symbol);
+      if (symbol && it == symbols_.end()) it = symbols_.insert(it, symbol);
+      axes.push_back({symbol ? int(it - symbols_.begin()) : -1, extent.value()});
+    }
+    axes_.push_back(std::move(axes));
+  }
+}
+
+// False when the arguments do not fit the tape's.
+bool CompiledProgram::bind(std::span<const Argument> arguments, std::vector<std::int64_t>& values) const {
+  constexpr std::int64_t unknown = -1;
+  values.assign(symbols_.size(), unknown);
+  if (arguments.size() != axes_.size()) return false;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const Type& have = arguments[i].tensor->type();
+    if (have.dtype != tape_->input_type(i).dtype || have.shape.size() != axes_[i].size()) return false;
+    for (std::size_t k = 0; k < axes_[i].size(); ++k) {
+      const Axis& axis = axes_[i][k];
+      const std::int64_t extent = have.shape[k].value();
+      if (axis.symbol < 0) {
+        if (axis.number != extent) return false;
+        continue;
+      }
+      std::int64_t& value = values[std::size_t(axis.symbol)];
+      // An axis of one element broadcasts: another program.
+      if (extent == 1 || (value != unknown && value != extent)) return false;
+      value = extent;
+    }
+  }
+  return true;
+}
+
+namespace {
+
+// Written by every call on this thread; kept for its memory.
+std::vector<std::int64_t>& symbol_values() {
+  thread_local std::vector<std::int64_t> values;
+  return values;
+}
+
+}  // namespace
+
+bool CompiledProgram::accepts(std::span<const Argument> arguments) const { return bind(arguments, symbol_values()); }
+
+std::shared_ptr<const CompiledProgram::Layout> CompiledProgram::layout_for(std::span<const Argument> arguments) const {
+  std::vector<std::int64_t>& values = symbol_values();
+  if (!bind(arguments, values)) throw InternalError("a program was called with arguments it does not accept");
+  std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < layouts_.size(); ++i)
+    if (layouts_[i]->symbols == values) {
+      std::rotate(layouts_.begin(), layouts_.begin() + std::ptrdiff_t(i), layouts_.begin() + std::ptrdiff_t(i) + 1);
+      return layouts_.front();
+    }
+  if (layouts_.size() >= 64) layouts_.pop_back();
+  layouts_.insert(layouts_.begin(), make_layout(values));
+  return layouts_.front();
+}
+
+std::shared_ptr<CompiledProgram::Layout> CompiledProgram::make_layout(const std::vector<std::int64_t>& values) const {
+  auto layout = std::make_shared<Layout>();
+  layout->symbols = values;
+  std::vector<std::pair<const tapeloop::Symbol*, std::int64_t>> known;
+  for (std::size_t i = 0; i < symbols_.size(); ++i) known.emplace_back(symbols_[i], values[i]);
+  const auto value_of = [&](const Extent& extent) {
+    return evaluate(extent, [&](const tapeloop::Symbol* symbol) {
+      auto it = std::find_if(known.begin(), known.end(), [&](const auto& pair) { return pair.first == symbol; });
+      if (it == known.end()) throw InternalError("a program depends on an extent that no argument has");
+      return it->second;
+    });
+  };
+  // Memory for what a block holds is planned for the largest one.
+  for (const auto& [block, most] : recipe_.layout.blocks) known.emplace_back(block.symbol(), value_of(most));
+  for (const Extent& extent : recipe_.layout.extents) layout->extents.push_back(value_of(extent));
+  for (Id id : tape_->outputs) {
+    Type type = (*tape_)[id].type;
+    for (Extent& extent : type.shape) extent = Extent(value_of(extent));
+    layout->results.push_back(std::make_shared<const Type>(std::move(type)));
+  }
+  Arena arena;
+  for (const MemoryEntry& entry : recipe_.layout.memory) {
+    if (entry.kind != MemoryEntry::Kind::arena) continue;
+    std::int64_t bytes = size_of(entry.type.dtype);
+    for (const Extent& extent : entry.type.shape) bytes *= value_of(extent);
+    layout->offsets.push_back(arena.place(entry.first, entry.last, bytes));
+  }
+  layout->arena_bytes = arena.bytes();
+  auto total = [&](const std::vector<Recipe::Work>& list) {
     double sum = 0;
-    for (const Work& work : list) {
+    for (const Recipe::Work& work : list) {
       double product = work.weight;
-      for (const Extent& factor : work.factors) product *= double(binding(factor));
+      for (const Extent& factor : work.factors) product *= double(value_of(factor));
       sum += product;
     }
     return sum;
   };
   // A meeting of two threads costs about as much as this many operations; below it a second thread does not pay.
-  const double work = total(work_), meetings = total(meetings_);
+  const double work = total(recipe_.work), meetings = total(recipe_.meetings);
   layout->worth_threads = work > 1e6 && work > 100e3 * meetings;
-  if (layouts_.size() >= 64) layouts_.erase(layouts_.begin());
-  layouts_.push_back(layout);
   return layout;
 }
 
 int CompiledProgram::threads_for(const Layout& layout) const {
   const int most = threads_available();
   if (!layout.worth_threads || most <= 1) return 1;
-  if (options().threads > 0) return most;  // as asked
   Layout::Pace& pace = *layout.pace;
   std::lock_guard lock(pace.mutex);
-  const int call = pace.calls++;
+  ++pace.calls;
   if (pace.together == 0) return most;
   if (pace.alone == 0) return 1;
-  const bool alone = pace.alone < pace.together, explore = call % 24 == 0;
-  return alone != explore ? 1 : most;
+  const bool together = pace.together < pace.alone;
+  if (--pace.until_trial > 0) return together ? most : 1;
+  // The other way is tried again; the longer nothing has changed, the more seldom.
+  pace.until_trial = pace.patience = std::min(2 * pace.patience, 512);
+  return together ? 1 : most;
 }
 
-Tensors CompiledProgram::operator()(const Tensors& arguments) const {
-  const auto layout = layout_for(arguments);
-  auto arena = Buffer::allocate(layout->arena_bytes);
-  std::vector<std::shared_ptr<Buffer>> results;
-  for (const Type& type : layout->results) results.push_back(Buffer::allocate(count_of(type.shape) * size_of(type.dtype)));
+void CompiledProgram::learn(const Layout& layout, int threads, double seconds) const {
+  Layout::Pace& pace = *layout.pace;
+  std::lock_guard lock(pace.mutex);
+  const bool together_before = pace.together < pace.alone;
+  double& usual = threads > 1 ? pace.together : pace.alone;
+  usual = usual == 0 ? seconds : 0.5 * (usual + seconds);
+  if (pace.together != 0 && pace.alone != 0 && (pace.together < pace.alone) != together_before)
+    pace.patience = pace.until_trial = 8;
+}
 
-  std::vector<void*> memory;
-  std::size_t next = 0;
-  for (const MemoryEntry& entry : memory_.memory) {
-    switch (entry.kind) {
-      case MemoryEntry::Kind::input: memory.push_back(const_cast<std::byte*>(arguments[entry.index].bytes())); break;
-      case MemoryEntry::Kind::output: memory.push_back(results[entry.index]->data()); break;
-      case MemoryEntry::Kind::constant: memory.push_back(const_cast<std::byte*>(entry.value.bytes())); break;
-      case MemoryEntry::Kind::arena: memory.push_back(arena->data() + layout->offsets[next++]); break;
-    }
+void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results) const {
+  const auto layout = layout_for(arguments);
+  Workspace space;
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(space, idle_);
   }
-  FlushDenormals flush(options().denormals);
+  if (!space.arena || space.arena->bytes() < layout->arena_bytes) space.arena = Buffer::allocate(layout->arena_bytes);
+
+  using Place = MemoryEntry::Kind;
+  const auto& entries = recipe_.layout.memory;
+  space.memory.resize(entries.size());
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].kind == Place::input)
+      space.memory[i] = const_cast<std::byte*>(arguments[entries[i].index].tensor->bytes());
+    if (entries[i].kind == Place::constant) space.memory[i] = const_cast<std::byte*>(entries[i].value.bytes());
+    if (entries[i].kind == Place::arena) space.memory[i] = space.arena->data() + layout->offsets[next++];
+  }
+  const auto may_donate = [&](int input) {
+    if (input < 0) return false;
+    const Argument& given = arguments[std::size_t(input)];
+    return given.moved && given.tensor->is_sole_owner() &&
+           std::count_if(arguments.begin(), arguments.end(),
+                         [&](const Argument& other) { return other.tensor == given.tensor; }) == 1;
+  };
+  results.assign(layout->results.size(), Tensor());
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (may_donate(recipe_.donors[i])) continue;
+    const std::shared_ptr<const Type>& type = layout->results[i];
+    results[i] = Tensor(type, Buffer::allocate(count_of(type->shape) * size_of(type->dtype)));
+  }
+  // From here on nothing fails. Arguments that were given away change hands.
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (results[i].is_empty()) results[i] = std::move(*arguments[std::size_t(recipe_.donors[i])].moved);
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    if (entries[i].kind == Place::output) space.memory[i] = const_cast<std::byte*>(results[entries[i].index].bytes());
+
+  const Span span("call", "program");
   const int threads = threads_for(*layout);
   const auto begin = std::chrono::steady_clock::now();
-  if (threads <= 1)
-    function_(memory.data(), layout->extents.data(), nullptr, 0, 1);
-  else
-    run_together(threads, [&](void* team, std::int64_t thread) { function_(memory.data(), layout->extents.data(), team, thread, threads); });
-  if (layout->worth_threads) {
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    Layout::Pace& pace = *layout->pace;
-    std::lock_guard lock(pace.mutex);
-    double& usual = threads > 1 ? pace.together : pace.alone;
-    usual = usual == 0 ? seconds : 0.5 * (usual + seconds);
+  {
+    FlushDenormals flush(options().denormals);
+    void** memory = space.memory.data();
+    const std::int64_t* extents = layout->extents.data();
+    if (threads <= 1)
+      function_(memory, extents, nullptr, 0, 1);
+    else
+      run_together(threads, [&](void* team, std::int64_t thread) {
+        const Span share("thread", "share of a program");
+        function_(memory, extents, team, thread, threads);
+      });
   }
+  if (layout->worth_threads)
+    learn(*layout, threads, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 
-  Tensors tensors;
-  for (std::size_t i = 0; i < results.size(); ++i) tensors.push_back(Tensor(layout->results[i], std::move(results[i])));
-  return tensors;
+  for (const Argument& argument : arguments)
+    if (argument.moved) *argument.moved = Tensor();
+  std::lock_guard lock(mutex_);
+  if (!idle_.arena || idle_.arena->bytes() < space.arena->bytes()) std::swap(space, idle_);
 }
 
 }  // namespace tapeloop

@@ -3,57 +3,73 @@
 
 #include <mutex>
 
-#include "jit/emit.h"
 #include "jit/engine.h"
 #include "jit/jit.h"
+#include "jit/recipe.h"
 
 namespace tapeloop {
 
 class CompiledProgram final : public Program {
  public:
-  CompiledProgram(TapePtr tape, const Plan& plan, ProgramLayout layout, std::shared_ptr<const CompiledModule> code, double seconds);
+  CompiledProgram(TapePtr tape, Recipe recipe, std::shared_ptr<const CompiledModule> code, double seconds);
 
-  bool accepts(const std::vector<Type>& types) const override;
-  Tensors operator()(const Tensors& arguments) const override;
-  bool is_of(const TapePtr& tape) const override;
+  bool accepts(std::span<const Argument> arguments) const override;
+  void run(std::span<const Argument> arguments, Tensors& results) const override;
+  const TapePtr& tape() const override { return tape_; }
   double compile_seconds() const override { return seconds_; }
 
- private:
+  // What the code is called with: the memory table, the extents, and the team that runs it.
+  using Function = void(void** memory, const std::int64_t* extents, void* team, std::int64_t thread,
+                        std::int64_t threads);
+
   // What depends on the extents of the arguments alone.
   struct Layout {
-    std::vector<std::int64_t> leaves;  // values of the symbols
+    std::vector<std::int64_t> symbols;  // their values
     std::vector<std::int64_t> extents;
     std::vector<std::int64_t> offsets;  // of the arena entries
     std::int64_t arena_bytes = 0;
-    std::vector<Type> results;
+    std::vector<std::shared_ptr<const Type>> results;
     bool worth_threads = false;
     // Seconds of a call, alone and as a team: the smaller decides, and the other is tried again now and then. A second
     // thread pays only while the machine really gives it a core, which no formula knows.
     struct Pace {
       std::mutex mutex;
       double alone = 0, together = 0;
-      int calls = 0;
+      int calls = 0, until_trial = 8, patience = 8;
     };
     std::shared_ptr<Pace> pace = std::make_shared<Pace>();
   };
+  std::shared_ptr<const Layout> layout_for(std::span<const Argument> arguments) const;
+  const Recipe& recipe() const { return recipe_; }
+  Function* function() const { return function_; }
+
+ private:
+  // What a call writes to besides its results, kept from one call to the next.
+  struct Workspace {
+    std::shared_ptr<Buffer> arena;
+    std::vector<void*> memory;
+  };
+  // An axis of an argument: a number, or one of the symbols.
+  struct Axis {
+    int symbol;  // -1 for a number
+    std::int64_t number;
+  };
+  bool bind(std::span<const Argument> arguments, std::vector<std::int64_t>& values) const;
+  std::shared_ptr<Layout> make_layout(const std::vector<std::int64_t>& values) const;
   int threads_for(const Layout& layout) const;
-  std::shared_ptr<const Layout> layout_for(const Tensors& arguments) const;
+  void learn(const Layout& layout, int threads, double seconds) const;
 
   TapePtr tape_;
-  ProgramLayout memory_;
+  Recipe recipe_;
   std::shared_ptr<const CompiledModule> code_;
-  using Function = void(void**, const std::int64_t*, void*, std::int64_t, std::int64_t);
   Function* function_;
   double seconds_;
-  // Work as a function of the extents: pairs of a product of extents and its weight, and the number of meetings.
-  struct Work {
-    std::vector<Extent> factors;
-    double weight;
-  };
-  std::vector<Work> work_, meetings_;
-  void collect_work(const Plan& plan, const std::vector<Extent>& outer);
+  std::vector<const tapeloop::Symbol*> symbols_;  // those of the arguments, in the order in which they are met
+  std::vector<std::vector<Axis>> axes_;           // of each argument
+
   mutable std::mutex mutex_;
-  mutable std::vector<std::shared_ptr<const Layout>> layouts_;
+  mutable std::vector<std::shared_ptr<const Layout>> layouts_;  // the one used last comes first
+  mutable Workspace idle_;
 };
 
 }  // namespace tapeloop

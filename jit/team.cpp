@@ -4,43 +4,76 @@
 #include <sched.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <cstdio>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
-#include "ad/denormals.h"
-#include "ad/options.h"
-
 namespace tapeloop {
 namespace {
 
-// Spins briefly, then sleeps: a pure spin is catastrophic when a core is taken away.
-class Barrier {
+// Some 40 µs. Longer than threads that each have a core wait for one another, and short against a slice of the scheduler:
+// a thread that waits for one which has no core gives up its own.
+constexpr int spins = 2000;
+
+template <class Reached>
+bool spin_until(const Reached& reached) {
+  for (int spin = 0; spin < spins; ++spin) {
+    if (reached()) return true;
+    _mm_pause();
+  }
+  return false;
+}
+
+// Where the threads of a team meet: they spin briefly, then sleep. A pure spin is catastrophic when a core is taken away.
+class Team {
  public:
-  explicit Barrier(int threads) : threads_(threads) {}
-  void meet() {
+  explicit Team(int threads) : threads_(threads), cores_(std::make_unique<Core[]>(std::size_t(threads))) {}
+  int threads() const { return threads_; }
+
+  void meet(int thread) {
     const int phase = phase_.load(std::memory_order_relaxed);
+    cores_[std::size_t(thread)].number.store(sched_getcpu(), std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
       arrived_.store(0, std::memory_order_relaxed);
       phase_.store(phase + 1, std::memory_order_release);
       phase_.notify_all();
       return;
     }
-    for (int spin = 0; spin < 2000; ++spin) {
-      if (phase_.load(std::memory_order_acquire) != phase) return;
-      _mm_pause();
-    }
-    while (phase_.load(std::memory_order_acquire) == phase) phase_.wait(phase, std::memory_order_acquire);
+    const auto gone_on = [&] { return phase_.load(std::memory_order_acquire) != phase; };
+    if (spin_until(gone_on)) return;
+    leave_shared_core(thread);
+    while (!gone_on()) phase_.wait(phase, std::memory_order_acquire);
   }
 
  private:
+  // The scheduler may leave two threads that wake each other on one core for long, each of which then runs only while the
+  // other sleeps. Whoever has waited in vain and shares a core with an earlier thread moves to one that no other is on.
+  void leave_shared_core(int thread) {
+    const int mine = sched_getcpu();
+    bool shared = false;
+    for (int other = 0; other < thread; ++other) shared = shared || core_of(other) == mine;
+    cpu_set_t allowed;
+    if (!shared || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    cpu_set_t free = allowed;
+    for (int other = 0; other < threads_; ++other)
+      if (core_of(other) >= 0) CPU_CLR(core_of(other), &free);
+    if (CPU_COUNT(&free) == 0 || sched_setaffinity(0, sizeof free, &free) != 0) return;
+    (void)sched_setaffinity(0, sizeof allowed,
+                            &allowed);  // it has moved; where it goes later is the scheduler's affair
+  }
+  int core_of(int thread) const { return cores_[std::size_t(thread)].number.load(std::memory_order_relaxed); }
+
+  struct alignas(64) Core {
+    std::atomic<int> number{-1};  // where a thread was when it came to the last meeting
+  };
   const int threads_;
-  std::atomic<int> arrived_{0}, phase_{0};
+  std::unique_ptr<Core[]> cores_;
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<int> phase_{0};
 };
 
-// Threads that wait for the next program. One caller at a time; others run alone.
+// Threads that wait for the next program. One caller at a time; others wait for it.
 class Workers {
  public:
   static Workers& instance() {
@@ -48,27 +81,23 @@ class Workers {
     return workers;
   }
 
-  void run(int threads, const std::function<void(void*, std::int64_t)>& work) {
+  void run(int threads, const TeamWork& work) {
+    std::lock_guard lock(busy_);
     while (int(workers_.size()) < threads - 1) {
       const int index = int(workers_.size()) + 1;
-      workers_.emplace_back([this, index, seen = generation_.load()]() mutable { serve(index, seen); });
+      workers_.emplace_back([this, index, seen = generation_.load()] { serve(index, seen); });
     }
-    Barrier barrier(threads), done(threads);
-    barrier_ = &barrier;
-    done_ = &done;
+    if (!team_ || team_->threads() != threads) team_ = std::make_unique<Team>(threads);
     work_ = &work;
-    threads_ = threads;
     mode_ = _mm_getcsr();
     idle_.store(int(workers_.size()), std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();
-    work(&barrier, 0);
-    done.meet();
-    // The barriers live on this stack: nobody may still be looking at them.
-    while (idle_.load(std::memory_order_acquire) > 0) _mm_pause();
+    work.run(work.context, team_.get(), 0);
+    // Nobody may still be looking at the work or the team, those who had no part in it neither.
+    if (spin_until([&] { return idle_.load(std::memory_order_acquire) == 0; })) return;
+    for (int left; (left = idle_.load(std::memory_order_acquire)) > 0;) idle_.wait(left, std::memory_order_acquire);
   }
-
-  std::mutex busy;
 
   ~Workers() {
     stop_ = true;
@@ -80,57 +109,35 @@ class Workers {
  private:
   void serve(int index, int seen) {
     for (;;) {
-      for (int spin = 0; spin < 2000 && generation_.load(std::memory_order_acquire) == seen; ++spin) _mm_pause();
+      (void)spin_until([&] { return generation_.load(std::memory_order_acquire) != seen; });
       generation_.wait(seen, std::memory_order_acquire);
       seen = generation_.load(std::memory_order_acquire);
       if (stop_) return;
-      if (index < threads_) {
+      if (index < team_->threads()) {
         const unsigned mine = _mm_getcsr();
         _mm_setcsr(mode_);
-        (*work_)(barrier_, index);
+        work_->run(work_->context, team_.get(), index);
         _mm_setcsr(mine);
-        done_->meet();
       }
-      idle_.fetch_sub(1, std::memory_order_release);
+      if (idle_.fetch_sub(1, std::memory_order_acq_rel) == 1) idle_.notify_one();
     }
   }
 
+  std::mutex busy_;
   std::vector<std::thread> workers_;
   std::atomic<int> generation_{0}, idle_{0};
   std::atomic<bool> stop_{false};
-  Barrier *barrier_ = nullptr, *done_ = nullptr;
-  const std::function<void(void*, std::int64_t)>* work_ = nullptr;
-  int threads_ = 1;
+  std::unique_ptr<Team> team_;
+  const TeamWork* work_ = nullptr;
   unsigned mode_ = 0;
 };
 
-int quota_of_cgroup() {
-  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
-  if (!file) return 1 << 20;
-  long quota = 0, period = 0;
-  const int fields = std::fscanf(file, "%ld %ld", &quota, &period);
-  std::fclose(file);
-  return fields == 2 && period > 0 ? int((quota + period - 1) / period) : 1 << 20;
-}
-
 }  // namespace
 
-int threads_available() {
-  if (options().threads > 0) return options().threads;
-  static const int machine = [] {
-    cpu_set_t set;
-    const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return std::max(1, std::min(cores, quota_of_cgroup()));
-  }();
-  return machine;
-}
-
-void run_together(int threads, const std::function<void(void*, std::int64_t)>& work) {
-  Workers& workers = Workers::instance();
-  std::unique_lock lock(workers.busy);
-  workers.run(threads, work);
-}
+void run_together(int threads, const TeamWork& work) { Workers::instance().run(threads, work); }
 
 }  // namespace tapeloop
 
-extern "C" void tapeloop_meet(void* team, std::int64_t) { static_cast<tapeloop::Barrier*>(team)->meet(); }
+extern "C" void tapeloop_meet(void* team, std::int64_t thread) {
+  static_cast<tapeloop::Team*>(team)->meet(int(thread));
+}

@@ -2,16 +2,27 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
 namespace tapeloop {
 
-// As many as TAPELOOP_THREADS says, or as the process may run on (affinity mask and cgroup quota).
-int threads_available();
+// A function to be run by every thread of a team, without the allocation of a std::function.
+struct TeamWork {
+  void (*run)(const void* context, void* team, std::int64_t thread);
+  const void* context;
+};
 
-// Runs work(team, thread) on `threads` threads, the caller being thread 0, and returns when all are done. `team` is what
-// meet() takes. Each thread has the caller's floating-point mode.
-void run_together(int threads, const std::function<void(void* team, std::int64_t thread)>& work);
+// Runs the work on `threads` threads, the caller being thread 0, and returns when all are done. Each thread has the
+// caller's floating-point mode.
+void run_together(int threads, const TeamWork& work);
+
+// The same for work(team, thread), where `team` is what tapeloop_meet() takes.
+template <class Work>
+void run_together(int threads, const Work& work) {
+  run_together(threads, TeamWork{[](const void* context, void* team, std::int64_t thread) {
+                                   (*static_cast<const Work*>(context))(team, thread);
+                                 },
+                                 &work});
+}
 
 }  // namespace tapeloop
 

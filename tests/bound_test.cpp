@@ -1,0 +1,126 @@
+// The bound form of a compiled function: the same numbers, in fixed places, without a single allocation.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "allocations.h"
+#include "jit/jit.h"
+#include "models/dense.h"
+#include "models/gru.h"
+#include "models/lstm.h"
+#include "ops/elementwise.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+
+using namespace tapeloop;
+
+namespace {
+
+Tensor row(int seed, int size) { return normal(key(std::uint64_t(seed)), {1, size}).materialized(); }
+
+void write(std::span<float> place, const Tensor& values) { std::ranges::copy(values.data<float>(), place.begin()); }
+
+std::vector<float> numbers(std::span<const float> place) { return {place.begin(), place.end()}; }
+
+const auto cell_step = [](const auto& cell, const auto& state, const Tensor& x) { return cell(state, x); };
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a bound cell takes the same steps as the compiled one", Cell, Lstm, Gru) {
+  for (int size : {1, 7, 16, 33}) {
+    CAPTURE(size);
+    const Cell cell = Cell::init(key(1), size, size);
+    auto step = jit(cell_step);
+    auto bound = step.bind(cell, cell.initial(1), zeros({1, size}));
+    auto state = cell.initial(1);
+    for (int t = 0; t < 5; ++t) {
+      const Tensor x = row(t, size);
+      write(bound.template input<2>(), x);
+      if (t % 2 == 0)
+        bound();
+      else
+        bound.function()(bound.context());
+      state = step(cell, state, x);
+      const Tensors expected = leaves_of(state);
+      for (std::size_t k = 0; k < expected.size(); ++k) {
+        CHECK(numbers(bound.template output<0>(k)) == expected[k].template to_vector<float>());
+        CHECK(numbers(bound.template input<1>(k)) == expected[k].template to_vector<float>());
+      }
+    }
+  }
+}
+
+TEST_CASE("a cell with an output beside its state") {
+  struct Model {
+    Lstm cell;
+    Dense out;
+  };
+  const Model m{Lstm::init(key(1), 3, 12), Dense::init(key(2), 12, 2)};
+  auto step = jit([](const Model& model, const Lstm::State& s, const Tensor& x) {
+    const Lstm::State next = model.cell(s, x);
+    return std::pair{next, model.out(next.h)};
+  });
+  auto bound = step.bind(m, m.cell.initial(2), zeros({2, 3}));
+  Lstm::State state = m.cell.initial(2);
+  for (int t = 0; t < 4; ++t) {
+    const Tensor x = normal(key(std::uint64_t(t)), {2, 3}).materialized();
+    write(bound.input<2>(), x);
+    bound();
+    Tensor y;
+    std::tie(state, y) = step(m, state, x);
+    CHECK(numbers(bound.output<0>(0)) == state.h.to_vector<float>());
+    CHECK(numbers(bound.output<0>(1)) == state.c.to_vector<float>());
+    CHECK(numbers(bound.output<1>()) == y.to_vector<float>());
+  }
+  // The state can be put back.
+  for (std::size_t k : {0U, 1U}) std::ranges::fill(bound.input<1>(k), 0.0F);
+  const Tensor x = row(9, 6);
+  write(bound.input<2>(), x);
+  bound();
+  CHECK(numbers(bound.output<1>()) == step(m, m.cell.initial(2), reshape(x, {2, 3})).second.to_vector<float>());
+}
+
+TEST_CASE("a bound call allocates nothing") {
+  if (!testing::allocations_are_counted()) return;
+  const Lstm cell = Lstm::init(key(1), 24, 24);
+  auto step = jit(cell_step);
+  auto bound = step.bind(cell, cell.initial(1), zeros({1, 24}));
+  bound();
+  const auto before = testing::allocations();
+  for (int i = 0; i < 100; ++i) {
+    bound.input<2>()[0] = float(i);
+    bound();
+    (void)bound.output<0>();
+  }
+  CHECK(testing::allocations() - before == 0);
+}
+
+TEST_CASE("a bound program keeps the weights that it was given") {
+  Dense layer = Dense::init(key(1), 3, 3);
+  const Tensor weight = layer.w;
+  auto f = jit([](const Dense& d, const Tensor& x) { return d(x); });
+  auto bound = f.bind(layer, zeros({1, 3}));
+  layer = Dense::init(key(5), 3, 3);
+  const Tensor x = row(1, 3);
+  write(bound.input<1>(), x);
+  bound();
+  bound();  // x is no state: it stays
+  CHECK(numbers(bound.input<1>()) == x.to_vector<float>());
+  CHECK(numbers(bound.output<0>()) == f(Dense{weight, Dense::init(key(1), 3, 3).b}, x).to_vector<float>());
+}
+
+TEST_CASE("what a bound program does not have is an error that says so") {
+  auto f = jit([](const Tensor& h, const Tensor& x) { return std::pair{h + x, cast(x, Dtype::i32)}; });
+  auto bound = f.bind(zeros({4}), zeros({4}));
+  bound.input<1>()[2] = 3;
+  bound();
+  bound();
+  CHECK(numbers(bound.output<0>()) == std::vector<float>{0, 0, 6, 0});
+  CHECK(bound.output<1, std::int32_t>()[2] == 3);
+  CHECK_THROWS_WITH_AS(bound.output<1>(), doctest::Contains("i32[4], asked for f32"), Error);
+  CHECK_THROWS_WITH_AS(bound.output<2>(), doctest::Contains("no tensor 0 in part 2"), Error);
+  CHECK_THROWS_WITH_AS(bound.input<1>(1), doctest::Contains("no tensor 1 in part 1"), Error);
+  auto g = jit([](const Tensor& w, const Tensor& x) { return sum(w * x); });
+  auto frozen = g.bind(zeros({4}), zeros({4}));
+  CHECK_THROWS_WITH_AS(frozen.input<0>(), doctest::Contains("taken over"), Error);
+}

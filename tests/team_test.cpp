@@ -1,0 +1,78 @@
+// The threads of a program, and how many there may be.
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "jit/cores.h"
+#include "jit/team.h"
+
+using namespace tapeloop;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder that looks like mounted control groups, removed at the end.
+struct Groups {
+  fs::path root = fs::temp_directory_path() / ("tapeloop_groups_" + std::to_string(::getpid()));
+  Groups() { fs::create_directories(root); }
+  ~Groups() { fs::remove_all(root); }
+  void write(const std::string& path, const std::string& text) const {
+    fs::create_directories((root / path).parent_path());
+    std::ofstream(root / path) << text;
+  }
+  int cores(const std::string& membership) const { return cores_of_cgroup(root, membership); }
+};
+
+}  // namespace
+
+TEST_CASE("no thread goes on before all have come") {
+  for (int threads : {1, 2, 3, 5}) {
+    std::vector<std::atomic<int>> steps(std::size_t{std::size_t(threads)});  // all zero
+    std::atomic<int> late{0};
+    run_together(threads, [&](void* team, std::int64_t thread) {
+      for (int step = 1; step <= 300; ++step) {
+        steps[std::size_t(thread)] = step;
+        if (threads > 1) tapeloop_meet(team, thread);
+        for (const auto& other : steps)
+          if (other < step) ++late;
+        if (threads > 1) tapeloop_meet(team, thread);
+      }
+    });
+    CHECK(late == 0);
+    for (const auto& step : steps) CHECK(step == 300);
+  }
+}
+
+TEST_CASE("the quota of a control group, and of those above it, limits the cores") {
+  const Groups groups;
+  CHECK(groups.cores("0::/\n") > 1000);
+  groups.write("a/cpu.max", "max 100000\n");
+  groups.write("a/b/cpu.max", "150000 100000\n");
+  groups.write("a/b/c/cpu.max", "max 100000\n");
+  groups.write("a/d/cpu.max", "50000 100000\n");
+  CHECK(groups.cores("0::/a\n") > 1000);
+  CHECK(groups.cores("0::/a/b\n") == 2);
+  CHECK(groups.cores("0::/a/b/c\n") == 2);  // by the one above
+  CHECK(groups.cores("0::/a/d\n") == 1);
+  CHECK(groups.cores("0::/not/mounted\n") > 1000);
+  groups.write("cpu.max", "100000 100000\n");
+  CHECK(groups.cores("0::/a/b\n") == 1);
+}
+
+TEST_CASE("the quota of a control group of version 1 limits the cores") {
+  const Groups groups;
+  groups.write("cpu/x/cpu.cfs_quota_us", "300000\n");
+  groups.write("cpu/x/cpu.cfs_period_us", "100000\n");
+  groups.write("cpu/y/cpu.cfs_quota_us", "-1\n");
+  groups.write("cpu/y/cpu.cfs_period_us", "100000\n");
+  CHECK(groups.cores("4:memory:/x\n3:cpu,cpuacct:/x\n") == 3);
+  CHECK(groups.cores("3:cpu,cpuacct:/y\n") > 1000);
+  CHECK(groups.cores("4:memory:/x\n") > 1000);
+  CHECK(groups.cores("nonsense\n\n") > 1000);
+}
