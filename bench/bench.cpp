@@ -21,13 +21,16 @@ namespace tapeloop::bench {
 namespace {
 
 struct Choice {
-  std::vector<std::string> tasks{"train", "infer"}, cells, rows, systems{"tapeloop", "onednn", "torch"};
+  std::vector<std::string> tasks{"train", "infer", "stream", "compile"}, cells, rows,
+      systems{"tapeloop", "onednn", "torch"};
   std::vector<int> threads{1, 2};
   double seconds = 0.5;
   std::string json;
 };
 
 std::vector<Row> chosen_rows(const Choice& choice, Task task) {
+  // Compiling depends on no size but H; the long sequence is there to show it.
+  if (choice.rows.empty() && task == Task::compile) return {{16, 64, 128}, {2, 10, 16}, {2, 100'000, 16}};
   if (choice.rows.empty())
     return task == Task::train ? training_rows() : inference_rows(task == Task::infer ? 1000 : 1);
   std::vector<Row> rows;
@@ -43,11 +46,14 @@ std::vector<Row> chosen_rows(const Choice& choice, Task task) {
 
 std::vector<Problem> chosen_problems(const Choice& choice) {
   std::vector<Problem> problems;
-  for (Task task : {Task::train, Task::infer}) {
+  for (Task task : {Task::train, Task::infer, Task::stream, Task::compile}) {
     if (std::find(choice.tasks.begin(), choice.tasks.end(), to_string(task)) == choice.tasks.end()) continue;
     // One row at a time goes through one core alone.
     const std::vector<int> threads = task == Task::train ? choice.threads : std::vector{1};
-    const std::vector<std::string> usual = task == Task::train ? all_cells() : std::vector<std::string>{"lstm", "gru"};
+    const std::vector<std::string> usual = task == Task::train ? all_cells()
+                                           : task == Task::compile
+                                               ? std::vector<std::string>{"lstm", "gru", "lnlstm", "4 lstm"}
+                                               : std::vector<std::string>{"lstm", "gru"};
     for (const Row& row : chosen_rows(choice, task))
       for (const std::string& cell : choice.cells.empty() ? usual : choice.cells)
         for (int n : threads) problems.push_back({task, cell, row, n});
@@ -63,6 +69,8 @@ Contenders chosen_contenders(const Choice& choice) {
       contenders.push_back(std::move(contender));
     else
       fmt::print(stderr, "bench: {} is not here to be measured\n", system);
+    if (system == "tapeloop")
+      for (bool from_disk : {false, true}) contenders.push_back(compiler_contender(from_disk));
   }
   return contenders;
 }
@@ -73,10 +81,14 @@ int run(int argc, char** argv) {
       "Times recurrent networks, this library's and its peers'. Options that begin with --benchmark_ go to Google "
       "Benchmark."};
   app.allow_extras();
-  app.add_option("--tasks", choice.tasks, "train, infer")->delimiter(',')->check(CLI::IsMember({"train", "infer"}));
-  app.add_option("--cells", choice.cells, "rnn, lstm, gru, mgu, peephole, lnlstm")
+  app.add_option("--tasks", choice.tasks, "train, infer, stream, compile")
       ->delimiter(',')
-      ->check(CLI::IsMember(all_cells()));
+      ->check(CLI::IsMember({"train", "infer", "stream", "compile"}));
+  std::vector<std::string> cells = all_cells();
+  cells.emplace_back("4 lstm");  // to be compiled only
+  app.add_option("--cells", choice.cells, "rnn, lstm, gru, mgu, peephole, lnlstm; for compiling also \"4 lstm\"")
+      ->delimiter(',')
+      ->check(CLI::IsMember(cells));
   app.add_option("--rows", choice.rows, "sizes B,T,H, separated by semicolons or given one by one")->delimiter(';');
   app.add_option("--threads", choice.threads, "numbers of threads")->delimiter(',')->check(CLI::PositiveNumber);
   app.add_option("--systems", choice.systems, "tapeloop, onednn, torch")

@@ -19,5 +19,7 @@ class Contender {
 };
 
 std::unique_ptr<Contender> tapeloop_contender();
+// The same library's compiler, cold or with its programs on the disk.
+std::unique_ptr<Contender> compiler_contender(bool from_disk);
 
 }  // namespace tapeloop::bench

@@ -31,12 +31,13 @@ double median(std::vector<double> values) {
 std::vector<Measurement> measure(const Problem& problem, const Contenders& contenders, double seconds) {
   std::vector<Side> sides;
   double turn_ms = 0;
+  const bool compiling = problem.task == Task::compile;
   for (const auto& contender : contenders) {
     if (!contender->prepare(problem)) continue;
     Side side{contender.get()};
     const double once = std::min(contender->run(1), contender->run(1));
-    side.refill = once < refill_ms;
-    side.calls = std::max(1, int(std::ceil(sample_ms / once)));
+    side.refill = !compiling && once < refill_ms;
+    side.calls = compiling ? 1 : std::max(1, int(std::ceil(sample_ms / once)));
     turn_ms = std::max(turn_ms, once * (side.calls + int(side.refill)));
     sides.push_back(std::move(side));
   }

@@ -31,6 +31,7 @@ int gates(const std::string& cell) {
 }
 
 double Problem::gflop() const {
+  if (task == Task::compile) return 0;
   const double forward =
       2.0 * gates(cell) * double(row.size) * double(2 * row.size) * double(row.batch * row.steps) * 1e-9;
   return task == Task::train ? 3 * forward : forward;

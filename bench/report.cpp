@@ -17,9 +17,10 @@ void count(benchmark::State& state, const std::vector<Measurement>& measurements
 std::string to_json(const Measurement& m) {
   const Row& row = m.problem.row;
   return fmt::format(R"({{"system":"{}","cell":"{}","task":"{}","B":{},"T":{},"I":{},"H":{},"threads":{},)"
-                     R"("ms_median":{:.6g},"ms_min":{:.6g},"gflops":{:.6g},"percent_of_peak":{:.4g}}})",
-                     m.system, m.problem.cell, to_string(m.problem.task), row.batch, row.steps, row.size, row.size,
-                     m.problem.threads, m.ms_median, m.ms_min, m.gflops, m.percent_of_peak);
+                     R"("ms_median":{:.6g},"ms_min":{:.6g},"gflops":{:.6g},"percent_of_peak":{:.4g}{}}})",
+                     m.system == "from disk" ? "tapeloop" : m.system, m.problem.cell, to_string(m.problem.task),
+                     row.batch, row.steps, row.size, row.size, m.problem.threads, m.ms_median, m.ms_min, m.gflops,
+                     m.percent_of_peak, m.system == "from disk" ? R"(,"from_disk":true)" : "");
 }
 
 Table::Table(const std::string& json) {
