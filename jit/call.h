@@ -62,6 +62,11 @@ class Call {
   const std::string& key() const { return scratch_.key; }
   const std::vector<Argument>& arguments() const { return scratch_.arguments; }
   Tensors& results() { return scratch_.results; }
+  // What the caller gave away is empty after a call that has succeeded.
+  void empty_moved() const {
+    for (const Argument& argument : scratch_.arguments)
+      if (argument.moved) *argument.moved = Tensor();
+  }
 
  private:
   template <class Arg>

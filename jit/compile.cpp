@@ -90,7 +90,8 @@ std::int64_t programs_compiled() { return compiled; }
 
 std::shared_ptr<const Program> Program::compile(const TapePtr& traced) { return compile_tape(traced); }
 
-std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced, const std::function<TapePtr(const TapePtr&)>& change) {
+std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced,
+                                                    const std::function<TapePtr(const TapePtr&)>& change) {
   const auto begin = std::chrono::steady_clock::now();
   const Target& target = target_for(options().isa);
   Stages log;
@@ -105,7 +106,8 @@ std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced, const
     const OuterFunction meet{kBarrierSymbol, reinterpret_cast<void*>(&tapeloop_meet)};
     auto code = link(object, {&meet, 1});
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    if (options().debug >= 1) fmt::print(stderr, "tapeloop: {} {} records in {:.1f} ms\n", how, t->size(), seconds * 1e3);
+    if (options().debug >= 1)
+      fmt::print(stderr, "tapeloop: {} {} records in {:.1f} ms\n", how, t->size(), seconds * 1e3);
     return std::make_shared<CompiledProgram>(change ? t : traced, std::move(recipe), std::move(code), seconds);
   };
   const ProgramKey key(*t, target);

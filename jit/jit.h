@@ -94,7 +94,9 @@ class Jit {
     if (call.is_recorded()) return Result(f_(std::as_const(args)...));
     if (!options().jit) {
       auto traced = trace(f_, {Recorder::Captures::recorded, where_}, std::as_const(args)...);
-      return with_leaves(std::move(traced.result), tapeloop::run(*traced.tape, detail::materialized(call.arguments())));
+      auto values = tapeloop::run(*traced.tape, detail::materialized(call.arguments()));
+      call.empty_moved();
+      return with_leaves(std::move(traced.result), std::move(values));
     }
     const Entry* entry = find(call);
     if (!entry)
@@ -119,9 +121,10 @@ class Jit {
   template <class... Args>
   Bound bind(const Args&... args) {
     static_assert(sizeof...(Args) > 0, "bind: give the arguments of the function");
-    const auto concrete = [](auto tree) {
-      for_each_tensor(tree, [](Tensor& t) {
-        if (t.is_recorded()) throw Error("bind: a recorded tensor has no place in memory", Where::current());
+    const auto concrete = [this](auto tree) {
+      for_each_tensor(tree, [this](Tensor& t) {
+        if (t.is_recorded())
+          throw Error("bind: a recorded tensor has no place in memory", where_, "bind to concrete values");
         if (!t.is_empty()) t = t.materialized();
       });
       return tree;

@@ -64,7 +64,9 @@ Timeline& timeline(const std::string& path) {
 }  // namespace
 
 Span::Span(const char* kind, const char* name) : kind_(kind), name_(options().trace.empty() ? nullptr : name) {
-  if (name_) begin_ = Clock::now();
+  if (!name_) return;
+  (void)timeline(options().trace);  // throws here if the file cannot be written, not at the end of the scope
+  begin_ = Clock::now();
 }
 Span::~Span() {
   if (name_) add_span(kind_, name_, begin_);

@@ -10,7 +10,8 @@ namespace tapeloop {
 // only when somebody does.
 class Span {
  public:
-  // `kind` groups spans in viewers: "compile", "call", "thread". Both must outlive the span.
+  // `kind` groups spans in viewers: "compile", "call", "thread". Both must outlive the span. Throws Error when the file
+  // cannot be written.
   Span(const char* kind, const char* name);
   ~Span();
   Span(const Span&) = delete;

@@ -132,6 +132,14 @@ TEST_CASE("memory that somebody else sees is not written to") {
     CHECK(p.to_vector<float>() == std::vector<float>{2, 3, 4, 5});
     CHECK(q.to_vector<float>() == std::vector<float>{5, 5, 5, 5});
   }
+  SUBCASE("two that are given away and share a buffer") {
+    auto both = jit([](const Tensor& a, const Tensor& b) { return std::pair{a + 1, b * 2}; });
+    Tensor other = x.with_shape({4}), copy = x;
+    const auto [p, q] = both(std::move(x), std::move(other));
+    CHECK(p.to_vector<float>() == std::vector<float>{2, 3, 4, 5});
+    CHECK(q.to_vector<float>() == std::vector<float>{2, 4, 6, 8});
+    CHECK(copy.to_vector<float>() == std::vector<float>{1, 2, 3, 4});
+  }
   SUBCASE("nobody") {
     const std::byte* const place = x.bytes();
     const Tensor y = twice(std::move(x));
