@@ -241,7 +241,9 @@ void CompiledProgram::learn(const Layout& layout, int threads, double seconds) c
 }
 
 void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results) const {
+  const Span span("call", "program");
   const auto layout = layout_for(arguments);
+  const int wanted = threads_for(*layout), threads = wanted > 1 && !hire(wanted) ? 1 : wanted;
   Workspace space;
   {
     std::lock_guard lock(mutex_);
@@ -278,8 +280,6 @@ void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results)
   for (std::size_t i = 0; i < entries.size(); ++i)
     if (entries[i].kind == Place::output) space.memory[i] = const_cast<std::byte*>(results[entries[i].index].bytes());
 
-  const Span span("call", "program");
-  const int threads = threads_for(*layout);
   const auto begin = std::chrono::steady_clock::now();
   {
     FlushDenormals flush(options().denormals);

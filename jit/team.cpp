@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -81,13 +82,19 @@ class Workers {
     return workers;
   }
 
+  bool hire(int threads) {
+    std::lock_guard lock(busy_);
+    try {
+      gather(threads);
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
   void run(int threads, const TeamWork& work) {
     std::lock_guard lock(busy_);
-    while (int(workers_.size()) < threads - 1) {
-      const int index = int(workers_.size()) + 1;
-      workers_.emplace_back([this, index, seen = generation_.load()] { serve(index, seen); });
-    }
-    if (!team_ || team_->threads() != threads) team_ = std::make_unique<Team>(threads);
+    gather(threads);
     work_ = &work;
     mode_ = _mm_getcsr();
     idle_.store(int(workers_.size()), std::memory_order_relaxed);
@@ -107,6 +114,13 @@ class Workers {
   }
 
  private:
+  void gather(int threads) {
+    while (int(workers_.size()) < threads - 1) {
+      const int index = int(workers_.size()) + 1;
+      workers_.emplace_back([this, index, seen = generation_.load()] { serve(index, seen); });
+    }
+    if (!team_ || team_->threads() != threads) team_ = std::make_unique<Team>(threads);
+  }
   void serve(int index, int seen) {
     for (;;) {
       (void)spin_until([&] { return generation_.load(std::memory_order_acquire) != seen; });
@@ -133,6 +147,8 @@ class Workers {
 };
 
 }  // namespace
+
+bool hire(int threads) { return Workers::instance().hire(threads); }
 
 void run_together(int threads, const TeamWork& work) { Workers::instance().run(threads, work); }
 

@@ -11,6 +11,9 @@ struct TeamWork {
   const void* context;
 };
 
+// Makes sure that there are as many threads; false when the system gives no more. For callers that must not fail later.
+bool hire(int threads);
+
 // Runs the work on `threads` threads, the caller being thread 0, and returns when all are done. Each thread has the
 // caller's floating-point mode.
 void run_together(int threads, const TeamWork& work);

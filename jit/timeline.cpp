@@ -17,18 +17,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One file of events, written as they end; the closing bracket is not needed by any viewer, but JSON wants it.
+// One file of events, written as they end. It is whole JSON after each of them, however the process ends.
 class Timeline {
  public:
   explicit Timeline(const std::string& path) : file_(std::fopen(path.c_str(), "w")) {
     if (!file_) throw Error("TAPELOOP_TRACE: cannot write " + path);
     fmt::print(file_, "[\n{{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":{},\"args\":{{\"name\":\"tapeloop\"}}}}",
                getpid());
+    close_list();
   }
-  ~Timeline() {
-    fmt::print(file_, "\n]\n");
-    std::fclose(file_);
-  }
+  ~Timeline() { std::fclose(file_); }
   Timeline(const Timeline&) = delete;
   Timeline& operator=(const Timeline&) = delete;
 
@@ -39,9 +37,16 @@ class Timeline {
                ",\n{{\"name\":\"{}\",\"cat\":\"{}\",\"ph\":\"X\",\"ts\":{:.3f},\"dur\":{:.3f},\"pid\":{},\"tid\":{}}}",
                name, kind, microseconds(begin.time_since_epoch()), microseconds(Clock::now() - begin), getpid(),
                number_of_thread());
+    close_list();
   }
 
  private:
+  // The next event takes the place of the bracket.
+  void close_list() {
+    fmt::print(file_, "\n]\n");
+    std::fflush(file_);
+    (void)std::fseek(file_, -3, SEEK_CUR);
+  }
   static int number_of_thread() {
     static std::atomic<int> count{0};
     thread_local const int number = ++count;

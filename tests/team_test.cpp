@@ -33,6 +33,7 @@ struct Groups {
 
 TEST_CASE("no thread goes on before all have come") {
   for (int threads : {1, 2, 3, 5}) {
+    CHECK(hire(threads));
     std::vector<std::atomic<int>> steps(std::size_t{std::size_t(threads)});  // all zero
     std::atomic<int> late{0};
     run_together(threads, [&](void* team, std::int64_t thread) {
