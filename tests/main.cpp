@@ -14,18 +14,19 @@ struct Counts {
   unsigned passed, failed;
 };
 std::optional<Counts> counts;  // of test cases; stays absent when nothing ran, as with --list-test-cases
+unsigned started = 0;          // doctest's own total knows the filters, but not --first and --last
 
 // doctest keeps its totals to itself; a listener is shown them.
 struct Totals : doctest::IReporter {
   explicit Totals(const doctest::ContextOptions&) {}
 
   void test_run_end(const doctest::TestRunStats& run) override {
-    counts = {run.numTestCasesPassingFilters - run.numTestCasesFailed, run.numTestCasesFailed};
+    counts = {started - run.numTestCasesFailed, run.numTestCasesFailed};
   }
 
   void report_query(const doctest::QueryData&) override {}
   void test_run_start() override {}
-  void test_case_start(const doctest::TestCaseData&) override {}
+  void test_case_start(const doctest::TestCaseData&) override { ++started; }
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {}
   void test_case_exception(const doctest::TestCaseException&) override {}
