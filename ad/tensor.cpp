@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -62,6 +66,18 @@ class Pool {
   std::int64_t in_use_ = 0, peak_ = 0, held_ = 0;
 };
 
+// Memory for a buffer, or null. A large one asks for large pages: mapping 150 MB in pages of 4 kB costs 0.1 s, and walking
+// over them misses the translation cache.
+std::byte* new_memory(std::int64_t bytes) {
+  constexpr std::int64_t kLargePage = std::int64_t(2) << 20;
+  const bool large = bytes >= 2 * kLargePage;
+  void* data = std::aligned_alloc(std::size_t(large ? kLargePage : 64), std::size_t(bytes));
+#ifdef MADV_HUGEPAGE
+  if (data && large) madvise(data, std::size_t(bytes / kLargePage * kLargePage), MADV_HUGEPAGE);  // a wish: it may fail
+#endif
+  return static_cast<std::byte*>(data);
+}
+
 }  // namespace
 
 // Lets the allocator below reach the constructor.
@@ -72,7 +88,7 @@ struct Buffer::Made final : Buffer {
 std::shared_ptr<Buffer> Buffer::allocate(std::int64_t bytes) {
   const std::int64_t padded = (std::max<std::int64_t>(bytes, 1) + 63) / 64 * 64;
   std::byte* data = Pool::instance().take(padded);
-  if (!data) data = static_cast<std::byte*>(std::aligned_alloc(64, std::size_t(padded)));
+  if (!data) data = new_memory(padded);
   if (!data) {
     Pool::instance().forget(padded);
     throw Error(fmt::format("out of memory: a tensor of {} bytes", bytes));
