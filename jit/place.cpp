@@ -1,0 +1,316 @@
+// Which nest computes each record.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "jit/loop.h"
+#include "jit/pack.h"
+#include "jit/planner.h"
+#include "ops/index.h"
+#include "ops/matmul.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace tapeloop {
+
+// The records that have to be computed before (or together with) what reads `id` at its own place.
+void Planner::dependencies(Id id, bool aligned, std::vector<Dependency>& found) const {
+  std::vector<Dependency> work{{id, aligned}};
+  while (!work.empty()) {
+    const Dependency d = work.back();
+    work.pop_back();
+    const Record& r = at(d.id);
+    if (plan_.nest_of[d.id] >= 0) {
+      // A part shows other places of the memory that its nest writes, so that must be whole before it is read.
+      found.push_back({d.id, d.aligned && !(r.op->kind == Kind::view && is_part(d.id))});
+    } else if (r.op == &input_op || r.op->kind == Kind::source || is_waiting(d.id)) {
+      continue;
+    } else if (r.op == &pick_op) {
+      const Record& tuple = at(r.in[0]);
+      if (tuple.op == &split_op) {
+        // A chunk of a product is at hand in the nest of the product.
+        work.push_back({tuple.in[0], d.aligned && is_stream(d.id)});
+      } else {
+        work.push_back({r.in[0], false});
+      }
+    } else if (r.op->kind == Kind::view) {
+      for (Id operand : r.in) work.push_back({operand, d.aligned && rows_apart_[d.id]});
+    } else {
+      for (Id operand : r.in) work.push_back({operand, d.aligned});
+    }
+  }
+}
+
+// The first nest that may compute something with these dependencies.
+int Planner::earliest(const std::vector<Dependency>& found, int joining) const {
+  int first = 0;
+  for (const Dependency& d : found) {
+    const int nest = plan_.nest_of[d.id];
+    const bool together = d.aligned && nest == joining;
+    first = std::max(first, together ? nest : nest + 1);
+  }
+  return first;
+}
+
+bool Planner::accepts(const Nest& nest, const Shape& space) const {
+  if (nest.kind == NestKind::matmul && space.size() == 3 && nest.space.size() == 2)
+    return space[0] * space[1] == nest.space[0] && space[2] == nest.space[1];
+  // A product with leading axes writes itself and nothing else.
+  const bool walks =
+      nest.kind == NestKind::map || (nest.kind == NestKind::matmul && at(nest.root).op == &packed_matmul_op);
+  return walks && nest.space == space;
+}
+
+std::vector<Planner::Dependency> Planner::dependencies_of(Id id) const {
+  std::vector<Dependency> found;
+  if (is_elementwise(id)) {
+    for (Id operand : at(id).in) dependencies(operand, true, found);
+  } else {
+    dependencies(id, true, found);
+  }
+  return found;
+}
+
+// The first nest that has all it needs: there its operands are at hand, and what follows need not wait for later products.
+// What needs no nest is computed as late as it can be.
+int Planner::find_nest(Id id, const Shape& space) const {
+  const std::vector<Dependency> found = dependencies_of(id);
+  const int count = int(plan_.nests.size());
+  for (int i = 0; i < count; ++i) {
+    const int n = found.empty() ? count - 1 - i : i;
+    if (accepts(plan_.nests[std::size_t(n)], space) && earliest(found, n) <= n) return n;
+  }
+  return -1;
+}
+
+// Elementwise, computed from inputs alone, and no reader has been placed yet: it goes where its first reader goes.
+bool Planner::is_waiting(Id id) const {
+  return is_elementwise(id) && plan_.nest_of[id] < 0 && !folded_[id] && !is_source(id);
+}
+
+void Planner::put(Id id, int nest) {
+  plan_.nest_of[id] = nest;
+  for (Id operand : at(id).in)
+    if (is_waiting(operand)) put(operand, nest);
+}
+
+void Planner::place_elementwise(Id id) {
+  int nest = find_nest(id, at(id).type.shape);
+  if (nest < 0) nest = new_nest(NestKind::map, id, at(id).type.shape);
+  put(id, nest);
+}
+
+int Planner::new_nest(NestKind kind, Id root, const Shape& space) {
+  Nest nest;
+  nest.kind = kind;
+  nest.root = root;
+  nest.space = space;
+  plan_.nests.push_back(std::move(nest));
+  return int(plan_.nests.size()) - 1;
+}
+
+void Planner::place(Id id) {
+  const Record& r = at(id);
+  if (!is_elementwise(id) || folded_[id])
+    for (Id operand : r.in)
+      if (is_waiting(operand)) place_elementwise(operand);
+  if (r.op == &input_op || r.op == &split_op) return;
+  if (is_source(id)) {
+    // Made where it is read, unless its reader wants memory.
+    if (must_store_[id]) plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
+    return;
+  }
+  if (r.op == &pick_op && !is_view(id)) {
+    plan_.nest_of[id] = plan_.nest_of[r.in[0]];
+    return;
+  }
+  switch (r.op->kind) {
+    case Kind::elementwise:
+      if (!folded_[id] && !dependencies_of(id).empty()) place_elementwise(id);
+      break;
+    case Kind::view:
+    case Kind::pick:
+      if (r.op == &concat_op) {
+        place_concat(id);
+      } else if (r.op == &pack_op) {
+        place_pack(id);
+      } else if (is_part(id)) {
+        plan_.nest_of[id] = plan_.nest_of[r.in[0]];
+      } else if (must_store_[id] && is_stream(id)) {
+        plan_.nest_of[id] = plan_.nest_of[at(r.in[0]).in[0]];
+      } else if (must_store_[id]) {
+        // A view that has to be in memory is a copy.
+        plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
+      }
+      break;
+    case Kind::matmul:
+      place_matmul(id);
+      break;
+    case Kind::reduce:
+      plan_.nest_of[id] = new_nest(r.op == &argmax_op ? NestKind::argmax : NestKind::reduce, id, r.type.shape);
+      must_store_[id] = true;
+      break;
+    case Kind::prefix:
+    case Kind::sort:
+      plan_.nest_of[id] = new_nest(r.op->kind == Kind::sort ? NestKind::sort : NestKind::prefix, id, r.type.shape);
+      must_store_[id] = true;
+      break;
+    case Kind::index:
+      plan_.nest_of[id] = new_nest(r.op == &gather_op ? NestKind::map : NestKind::scatter, id, r.type.shape);
+      must_store_[id] = true;
+      break;
+    case Kind::loop:
+    case Kind::branch: {
+      const bool is_loop = r.op->kind == Kind::loop;
+      for (const auto& [name, value] : r.attrs.entries())
+        if (const auto* body = std::get_if<TapePtr>(&value))
+          plan_.bodies[id].push_back(
+              is_loop && name == "body"
+                  ? make_plan(*body, std::size_t(r.attrs.integer("constants")), std::size_t(r.attrs.integer("states")))
+                  : make_plan(*body));
+      plan_.nest_of[id] = new_nest(is_loop ? NestKind::loop : NestKind::branch, id, {});
+      break;
+    }
+    default:
+      throw InternalError(fmt::format("plan: no nest for {}", r.op->name), r.where);
+  }
+}
+
+void Planner::place_matmul(Id id) {
+  const Record& r = at(id);
+  if (r.op != &packed_matmul_op) {
+    plan_.nest_of[id] = new_nest(NestKind::matmul, id, r.type.shape);
+    plan_.nests.back().terms = {id};
+    must_store_[id] = true;
+    return;
+  }
+  const Panels panels(r.attrs);
+  const Shape space{r.type.shape[0], Extent(panels.columns)};
+  if (continues_product(id, panels)) return;
+  plan_.nest_of[id] = new_nest(NestKind::matmul, id, space);
+  plan_.nests.back().terms = {id};
+}
+
+// A product that starts at another, which nobody else reads, goes on in its registers.
+bool Planner::continues_product(Id id, const Panels& panels) {
+  const Record& r = at(id);
+  if (r.in.size() != 3) return false;
+  const Id before = r.in[2];
+  const Record& first = at(before);
+  if (first.op != &packed_matmul_op || uses_[before] != 1 || must_store_[before]) return false;
+  const Panels other(first.attrs);
+  if (other.streams != panels.streams || other.width != panels.width || other.columns != panels.columns) return false;
+  std::vector<Dependency> found;
+  dependencies(r.in[0], false, found);
+  dependencies(r.in[1], false, found);
+  const int nest = plan_.nest_of[before];
+  if (earliest(found) > nest) return false;
+  plan_.nests[std::size_t(nest)].terms.push_back(id);
+  plan_.nest_of[id] = nest;
+  return true;
+}
+
+// A packed operand is written by the nests that compute what it is made of, where they are elementwise; else by a copy.
+void Planner::place_pack(Id id) {
+  const Record& r = at(id);
+  const Panels panels(r.attrs);
+  std::vector<Id> streams;
+  if (!r.attrs.flag("transpose") && at(r.in[0]).type.rank() == 2)
+    for (Id operand : r.in) {
+      const bool joined = at(operand).op == &concat_op && at(operand).attrs.integer("axis") == 1;
+      const std::vector<Id> parts = joined ? at(operand).in : std::vector<Id>{operand};
+      streams.insert(streams.end(), parts.begin(), parts.end());
+    }
+  auto fits = [&](Id part) {
+    const int nest = plan_.nest_of[part];
+    return nest >= 0 && is_elementwise(part) && at(part).type.shape[1] == Extent(panels.columns) &&
+           accepts(plan_.nests[std::size_t(nest)], at(part).type.shape);
+  };
+  must_store_[id] = true;
+  if (std::int64_t(streams.size()) != panels.streams || !std::all_of(streams.begin(), streams.end(), fits)) {
+    plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
+    return;
+  }
+  for (std::size_t s = 0; s < streams.size(); ++s) {
+    const int nest = plan_.nest_of[streams[s]];
+    Write write{streams[s], id};
+    write.stream = int(s);
+    plan_.nests[std::size_t(nest)].writes.push_back(write);
+    plan_.nest_of[id] = std::max(plan_.nest_of[id], nest);
+  }
+  packed_by_parts_.push_back(id);
+}
+
+// Every part is written to its place by the nest that computes it, or by a copy.
+void Planner::place_concat(Id id) {
+  const Record& r = at(id);
+  const int axis = r.attrs.integer("axis");
+  Extent offset = 0;
+  int last = 0;
+  for (Id part : r.in) {
+    const int nest = writer_of(part);
+    Write write{part, id, -1, axis, offset};
+    plan_.nests[std::size_t(nest)].writes.push_back(write);
+    last = std::max(last, nest);
+    offset = offset + at(part).type.shape[std::size_t(axis)];
+  }
+  plan_.nest_of[id] = last;
+  must_store_[id] = true;
+}
+
+// A nest in which `id` is at hand at its own place.
+int Planner::writer_of(Id id) {
+  int nest = plan_.nest_of[id];
+  if (nest >= 0 && is_elementwise(id) && accepts(plan_.nests[std::size_t(nest)], at(id).type.shape)) return nest;
+  nest = at(id).op == &input_op || is_source(id) ? -1 : find_nest(id, at(id).type.shape);
+  if (nest >= 0 && (is_elementwise(id) || is_view(id)) && plan_.nests[std::size_t(nest)].kind == NestKind::map)
+    return nest;
+  return new_nest(NestKind::map, id, at(id).type.shape);
+}
+
+void Planner::place_outputs() {
+  const std::size_t states = plan_.states.size();
+  for (std::size_t i = 0; i < t_.outputs.size(); ++i) {
+    const Id id = t_.outputs[i];
+    const Record& r = at(id);
+    if (is_waiting(id)) place_elementwise(id);
+    if (i < states) {
+      const auto y = std::find(t_.outputs.begin() + std::ptrdiff_t(states), t_.outputs.end(), id);
+      if (y != t_.outputs.end() && r.op != &input_op) {
+        plan_.states[i].y = int(y - t_.outputs.begin());
+        continue;
+      }
+    }
+    // The first output of a computed value is the value's own memory; further ones are copies.
+    const bool computed = plan_.nest_of[id] >= 0 && !is_part(id) && r.op->kind != Kind::loop;
+    const bool state = r.op == &pick_op && at(r.in[0]).op->kind == Kind::loop &&
+                       r.attrs.integer("index") < at(r.in[0]).attrs.integer("states");
+    // A value that is only looked at in another shape is computed in the output's memory, too.
+    Id owner = id;
+    while (at(owner).op == &reshape_op && is_part(owner)) owner = at(owner).in[0];
+    const bool of_loop = at(owner).op->kind == Kind::pick && at(at(owner).in[0]).op->kind == Kind::loop;
+    if (owner != id && plan_.nest_of[owner] >= 0 && !is_part(owner) && !of_loop && plan_.slot_of[owner] < 0 &&
+        at(owner).op->kind == Kind::matmul) {
+      plan_.slot_of[owner] = int(i);
+      must_store_[owner] = true;
+      continue;
+    }
+    if (computed && !state && plan_.slot_of[id] < 0) {
+      plan_.slot_of[id] = int(i);
+      must_store_[id] = true;
+      continue;
+    }
+    int nest = -1;
+    if (computed && is_elementwise(id) && accepts(plan_.nests[std::size_t(plan_.nest_of[id])], r.type.shape))
+      nest = plan_.nest_of[id];
+    if (nest < 0) {
+      nest = new_nest(NestKind::map, id, r.type.shape);
+      if (computed || !is_view(id)) {
+        if (r.op != &input_op && !is_source(id)) must_store_[id] = true;
+      }
+    }
+    plan_.nests[std::size_t(nest)].writes.push_back({id, id, int(i), 0, 0});
+  }
+}
+
+}  // namespace tapeloop
