@@ -21,8 +21,9 @@ void Planner::dependencies(Id id, bool aligned, std::vector<Dependency>& found) 
     work.pop_back();
     const Record& r = at(d.id);
     if (plan_.nest_of[d.id] >= 0) {
-      // A part shows other places of the memory that its nest writes, so that must be whole before it is read.
-      found.push_back({d.id, d.aligned && !(r.op->kind == Kind::view && is_part(d.id))});
+      // A part shows other places of the memory that its nest writes, so that must be whole before it is read; and so must a
+      // concatenation, which has the shape of one of its parts when the others are empty.
+      found.push_back({d.id, d.aligned && !(r.op->kind == Kind::view && (is_part(d.id) || r.op == &concat_op))});
     } else if (r.op == &input_op || r.op->kind == Kind::source || is_waiting(d.id)) {
       continue;
     } else if (r.op == &pick_op) {

@@ -74,3 +74,12 @@ TEST_CASE("regressions: what follows a product with leading axes is not lost") {
   CHECK(same_bits(jit(f)(a, b), f(a, b)));
   ++testing::cases;
 }
+
+TEST_CASE("regressions: a concatenation with nothing is read after it is written") {
+  for (int size : {0, 5}) {
+    auto f = [](const Tensor& x, const Tensor& nothing) { return x * 0.5 + concat({tanh(x), nothing * 2}, 0); };
+    const Tensor x = ones({size}, Dtype::f64).materialized(), nothing = ones({0}, Dtype::f64).materialized();
+    CHECK(same_bits(jit(f)(x, nothing), f(x, nothing)));
+    ++testing::cases;
+  }
+}
