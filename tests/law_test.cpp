@@ -6,6 +6,7 @@
 #include "cases.h"
 #include "cells.h"
 #include "jit/jit.h"
+#include "ops/batch.h"
 
 using namespace tapeloop;
 using namespace tapeloop::testing;
@@ -164,4 +165,48 @@ TEST_CASE("law: a state that no step passes a gradient on to still hands out the
       CHECK(same_bits(gradient[1], steps == 0 ? ones({3}, f64).materialized() : at(xs, 0, reverse ? -1 : 0)));
       ++tapeloop::testing::cases;
     }
+}
+
+TEST_CASE("law: every cell in every mode, plain, truncated, checkpointed and with lengths") {
+  constexpr int steps = 5, examples = 2;
+  for_each_cell([](const std::string& name, const auto& cell) {
+    const auto state = state_of(cell, 2);
+    const Tensor many = noise(61, {examples, steps, 2, 3}), xs = at(many, 0, 0).materialized(), w = weights_for(steps);
+    const Tensor lengths = constant(Tensor::of(std::vector<int>{4, 2}, {2}));
+    const std::pair<const char*, UnrollOptions> ways[] = {{"plain", {}},
+                                                          {"truncated", {.truncate = 2}},
+                                                          {"checkpointed", {.checkpoint = 2}},
+                                                          {"lengths", {.lengths = lengths}}};
+    for (const auto& [way, options] : ways) {
+      INFO(name << ", " << way);
+      const TapePtr rolled = trace(weighted(options), Recorder::Captures::recorded, cell, state, xs, w).tape;
+      const TapePtr plain = trace(weighted({.truncate = options.truncate, .lengths = options.lengths}),
+                                  Recorder::Captures::recorded, cell, state, xs, w)
+                                .tape;
+      const TapePtr written_out = expand(plain);
+      const Tensors inputs = leaves_of(std::tuple{cell, state, xs, w});
+      Tensors with_ct = inputs, with_dots = inputs, second;
+      with_ct.push_back(full({}, 1, f64).materialized());
+      second = with_ct;
+      int seed = 70;
+      for (const Tensor& x : inputs) {
+        with_dots.push_back(noise(seed, x.shape()));
+        second.push_back(noise(seed++, x.shape()));
+      }
+      const std::vector<bool> all(inputs.size(), true);
+      std::vector<bool> but_ct(inputs.size() + 1, true);
+      but_ct.back() = false;
+      CHECK(distance(run(*gradient_tape(rolled), with_ct), run(*gradient_tape(written_out), with_ct)) <= 1e-13);
+      CHECK(distance(run(*jvp(rolled, all), with_dots), run(*jvp(written_out, all), with_dots)) <= 1e-13);
+      CHECK(distance(run(*jvp(gradient_tape(rolled), but_ct), second),
+                     run(*jvp(gradient_tape(written_out), but_ct), second)) <= 1e-13);
+      auto gradients = value_and_grad<0, 1, 2>(weighted(options));
+      const auto batched = leaves_of(vmap(gradients, {.in = {none, none, 0, none}})(cell, state, many, w));
+      for (int i = 0; i < examples; ++i) {
+        const auto one = leaves_of(gradients(cell, state, at(many, 0, i), w));
+        for (std::size_t k = 0; k < one.size(); ++k) CHECK(distance({at(batched[k], 0, i)}, {one[k]}) <= 1e-13);
+      }
+      tapeloop::testing::cases += 4;
+    }
+  });
 }
