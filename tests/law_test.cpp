@@ -168,8 +168,8 @@ TEST_CASE("law: a state that no step passes a gradient on to still hands out the
 }
 
 TEST_CASE("law: every cell in every mode, plain, truncated, checkpointed and with lengths") {
-  constexpr int steps = 5, examples = 2;
   for_each_cell([](const std::string& name, const auto& cell) {
+    const int steps = 5, examples = 2;
     const auto state = state_of(cell, 2);
     const Tensor many = noise(61, {examples, steps, 2, 3}), xs = at(many, 0, 0).materialized(), w = weights_for(steps);
     const Tensor lengths = constant(Tensor::of(std::vector<int>{4, 2}, {2}));

@@ -3,9 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 
+#include "ad/options.h"
 #include "tests/cases.h"
 
 namespace {
@@ -41,7 +41,10 @@ REGISTER_LISTENER("totals", 1, Totals);
 }  // namespace
 
 int main(int argc, char** argv) {
-  setenv("TAPELOOP_CACHE", "0", 0);  // tests are about the code of today; those of the cache turn it on for themselves
+  // Tests are about the code of today; those of the cache turn it on for themselves.
+  tapeloop::Options no_cache = tapeloop::options();
+  no_cache.cache = false;
+  const tapeloop::ScopedOptions scope(no_cache);
   doctest::Context context(argc, argv);
   int status = context.run();
   if (!counts) return status;
