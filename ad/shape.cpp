@@ -190,6 +190,10 @@ bool operator==(const Type& a, const Type& b) {
   return *a.parts == *b.parts;
 }
 
+std::int64_t bytes_of(const Type& type) {
+  return type.dtype == Dtype::tuple ? 0 : count_of(type.shape) * size_of(type.dtype);
+}
+
 Type tuple_type(std::vector<Type> parts) {
   return Type{Dtype::tuple, {}, std::make_shared<const std::vector<Type>>(std::move(parts))};
 }

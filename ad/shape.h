@@ -111,6 +111,7 @@ struct Type {
 
 Type tuple_type(std::vector<Type> parts);
 std::string to_string(const Type& type);  // "f32[32, 128]"
+std::int64_t bytes_of(const Type& type);   // of its elements in memory, by current values; a tuple has none of its own
 
 // Throws Error naming `op` when an extent is negative, or when the elements are more than any memory holds.
 void check_size(std::string_view op, const Type& type, const Where& where);

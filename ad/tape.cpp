@@ -209,6 +209,26 @@ TapePtr with_outputs(const Tape& tape, const std::vector<std::size_t>& outputs) 
   return recorder->finish(chosen);
 }
 
+std::vector<bool> inputs_read(const Tape& tape, const std::vector<bool>& outputs) {
+  std::vector<bool> needed(tape.size(), false), inputs;
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i]) needed[tape.outputs[i]] = true;
+  for (Id id = Id(tape.size()); id-- > 0;)
+    if (needed[id])
+      for (Id operand : tape[id].in) needed[operand] = true;
+  for (Id id : tape.inputs) inputs.push_back(needed[id]);
+  return inputs;
+}
+
+std::vector<bool> inputs_used(const Tape& tape) {
+  std::vector<bool> used(tape.size(), false), inputs;
+  for (const Record& record : tape.records)
+    for (Id operand : record.in) used[operand] = true;
+  for (Id id : tape.outputs) used[id] = true;
+  for (Id id : tape.inputs) inputs.push_back(used[id]);
+  return inputs;
+}
+
 TapePtr prune(const TapePtr& tape) {
   const Tape& t = *tape;
   std::vector<bool> live(t.size(), false);

@@ -95,6 +95,20 @@ TapePtr rewired(const Tape& tape, const std::vector<Type>& inputs, const std::ve
 TapePtr with_outputs(const Tape& tape, const std::vector<std::size_t>& outputs);
 
 std::vector<Type> input_types(const Tape& tape);
+// For each input, whether the marked outputs depend on it.
+std::vector<bool> inputs_read(const Tape& tape, const std::vector<bool>& outputs);
+// For each input, whether any record or output names it: also one that nothing is made of, which a tape can have where
+// pruning has taken operands from a record.
+std::vector<bool> inputs_used(const Tape& tape);
+
+// The attributes of a loop or a branch with each of its tapes replaced by `pass(tape)`.
+template <class Pass>
+Attrs with_bodies(Attrs attrs, Pass&& pass) {
+  const Attrs before = attrs;
+  for (const auto& [name, value] : before.entries())
+    if (const auto* body = std::get_if<TapePtr>(&value)) attrs = attrs.with(name, pass(*body));
+  return attrs;
+}
 
 // The interpreter: the meaning of a tape. Arguments are concrete.
 Tensors run(const Tape& tape, const Tensors& arguments);

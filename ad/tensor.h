@@ -103,9 +103,8 @@ class Tensor {
   const Attrs& generator_attrs() const;
   const Tensors& generator_operands() const;
   int generated_depth() const;
-  const void* identity() const {
-    return node_.get();
-  }                                             // the same for copies of a tensor, and for nothing else that lives
+  // The same for copies of a tensor, and for nothing else that lives.
+  const void* identity() const { return node_.get(); }
   const Tensors& parts() const;                 // of a concrete tuple
   Tensor with_shape(const Shape& shape) const;  // of a concrete tensor: the same buffer, as many elements
   Tensor materialized() const;                  // a generated tensor computed, anything else unchanged

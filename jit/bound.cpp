@@ -84,7 +84,6 @@ class Code final : public BoundCode {
   Context* context() override { return &context_; }
 
  private:
-  static std::int64_t bytes_of(const Type& type) { return count_of(type.shape) * size_of(type.dtype); }
   static Tensor copy(const Tensor& tensor) {
     auto buffer = Buffer::allocate(bytes_of(tensor.type()));
     std::copy_n(tensor.bytes(), bytes_of(tensor.type()), buffer->data());

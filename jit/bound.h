@@ -104,8 +104,7 @@ class Bound {
   }
 
   std::unique_ptr<detail::BoundCode> code_;
-  std::vector<std::size_t> inputs_,
-      outputs_;  // where the tensors of each argument and of each part of the result begin
+  std::vector<std::size_t> inputs_, outputs_;  // where the tensors of each argument and part of the result begin
 };
 
 }  // namespace tapeloop

@@ -1,6 +1,7 @@
 // The arguments of a call of a compiled function, gathered without copying a tensor or allocating anything.
 #pragma once
 
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -17,6 +18,12 @@ struct Argument {
   // memory if nobody else can see that. Null where the caller keeps it.
   Tensor* moved;
 };
+
+// What the caller gave away is empty after a call that has succeeded.
+inline void empty_moved(std::span<const Argument> arguments) {
+  for (const Argument& argument : arguments)
+    if (argument.moved) *argument.moved = Tensor();
+}
 
 namespace detail {
 
@@ -62,11 +69,6 @@ class Call {
   const std::string& key() const { return scratch_.key; }
   const std::vector<Argument>& arguments() const { return scratch_.arguments; }
   Tensors& results() { return scratch_.results; }
-  // What the caller gave away is empty after a call that has succeeded.
-  void empty_moved() const {
-    for (const Argument& argument : scratch_.arguments)
-      if (argument.moved) *argument.moved = Tensor();
-  }
 
  private:
   template <class Arg>

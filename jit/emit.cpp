@@ -77,11 +77,17 @@ llvm::AllocaInst* Emitter::variable(llvm::Type* type) {
   return llvm::IRBuilder<>(entry_, entry_->begin()).CreateAlloca(type);
 }
 
-void Emitter::allocate(Frame& frame, Id id) {
-  MemoryEntry entry{MemoryEntry::Kind::arena, 0, frame[id].type, {}, now_, now_};
+// A place in the arena, and its number in the memory table.
+std::pair<Value*, int> Emitter::arena(const Type& type) {
   int index = 0;
-  frame.pointer[id] = memory(entry, &index);
-  frame.entries[id] = {index};
+  Value* place = memory({MemoryEntry::Kind::arena, 0, type, {}, now_, now_}, &index);
+  return {place, index};
+}
+
+void Emitter::allocate(Frame& frame, Id id) {
+  const auto [place, entry] = arena(frame[id].type);
+  frame.pointer[id] = place;
+  frame.entries[id] = {entry};
 }
 
 // What a record lies in lives on.
@@ -192,11 +198,11 @@ void Emitter::emit_barrier() {
 // --- nests ---------------------------------------------------------------------------------------------------------------------
 
 ProgramLayout Emitter::emit(const Plan& plan) {
-  Frame frame{&plan, std::vector<Value*>(plan.tape->size()), {}, std::vector<std::vector<int>>(plan.tape->size())};
+  Frame frame = frame_of(plan);
   for (std::size_t i = 0; i < plan.tape->inputs.size(); ++i)
     frame.pointer[plan.tape->inputs[i]] = memory({MemoryEntry::Kind::input, i, {}, {}, 0, 0});
   for (std::size_t i = 0; i < plan.tape->outputs.size(); ++i)
-    frame.slot.push_back(memory({MemoryEntry::Kind::output, i, {}, {}, 0, 0}));
+    frame.slot[i] = memory({MemoryEntry::Kind::output, i, {}, {}, 0, 0});
   emit_nests(frame);
   b_.CreateRetVoid();
   return std::move(layout_);

@@ -80,6 +80,7 @@ class Emitter {
   void if_then(llvm::Value* condition, const std::function<void()>& body);
   std::pair<llvm::Value*, llvm::Value*> share(llvm::Value* count, std::int64_t grain);
   void allocate(Frame& frame, Id id);
+  std::pair<llvm::Value*, int> arena(const Type& type);
 
   // emit_loop.cpp
   struct LoopFrame;
@@ -94,6 +95,7 @@ class Emitter {
   void if_else(llvm::Value* condition, const std::function<void()>& body, const std::function<void()>& otherwise);
   Frame frame_of(const Plan& plan) const;
   std::vector<Id> parts_of(const Frame& frame, Id id, std::size_t count) const;
+  void end_loop(Id id, Frame& frame, const std::vector<Id>& part, std::size_t first_entry, int begin_time);
 
   // emit_value.cpp: what a lane computes
   llvm::Value* pull(Frame& frame, Id id, const Indices& at, llvm::Value* mask);

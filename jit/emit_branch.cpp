@@ -49,9 +49,9 @@ void Emitter::emit_branch(Id id, Frame& frame) {
     if (part[i] != Id(-1)) {
       result.push_back(pointer_of(frame, part[i]));
     } else {
-      int index = 0;
-      result.push_back(memory({MemoryEntry::Kind::arena, 0, (*r.type.parts)[i], {}, now_, now_}, &index));
-      entries.push_back(index);
+      const auto [place, entry] = arena((*r.type.parts)[i]);
+      result.push_back(place);
+      entries.push_back(entry);
     }
   }
   auto side = [&](const Plan& body) {
@@ -76,16 +76,11 @@ void Emitter::emit_while(Id id, Frame& frame) {
   const While loop(r.attrs);
   const Plan &test = *frame.plan->bodies[id][0], &body = *frame.plan->bodies[id][1];
   const int begin_time = now_;
-  const std::size_t first_entry = layout_.memory.size();
   std::vector<std::vector<int>> state_entries(loop.states);
   std::vector<Value*> operand;
   std::vector<llvm::AllocaInst*> current, next;  // of each state: where a step reads it, and writes it
   for (Id in : r.in) operand.push_back(pointer_of(frame, in));
-  auto arena = [&](const Type& type) {
-    int index = 0;
-    Value* place = memory({MemoryEntry::Kind::arena, 0, type, {}, now_, now_}, &index);
-    return std::pair{place, index};
-  };
+  const std::size_t first_entry = layout_.memory.size();
   for (std::size_t i = 0; i < loop.states; ++i) {
     const Type& type = body.tape->input_type(loop.constants + i);
     auto [first, entry] = arena(type);
@@ -143,14 +138,8 @@ void Emitter::emit_while(Id id, Frame& frame) {
   known_.clear();
   emit_barrier();
 
-  // All of it lives as long as the loop, and what it reads of its surroundings too.
-  ++now_;
-  for (std::size_t e = first_entry; e < layout_.memory.size(); ++e) {
-    layout_.memory[e].first = std::min(layout_.memory[e].first, begin_time);
-    layout_.memory[e].last = now_;
-  }
-  for (Id in : r.in) touch(frame, in);
   const std::vector<Id> part = parts_of(frame, id, loop.states);
+  end_loop(id, frame, part, first_entry, begin_time);
   for (std::size_t i = 0; i < loop.states; ++i) {
     if (part[i] == Id(-1)) continue;
     frame.pointer[part[i]] = b_.CreateLoad(b_.getPtrTy(), current[i]);

@@ -1,6 +1,8 @@
 // Loops over time: every thread runs the whole loop and takes its share of each nest of the body.
 #include <llvm/IR/IRBuilder.h>
 
+#include <tuple>
+
 #include "jit/emit.h"
 #include "jit/loop.h"
 
@@ -35,23 +37,11 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   const Record& r = frame[id];
   const Plan& body = *frame.plan->bodies[id][0];
   const Tape& tape = *body.tape;
-  LoopFrame f{LoweredLoop(r.attrs),
-              r,
-              frame_of(body),
-              {},
-              {},
-              {},
-              {}};
+  LoopFrame f{LoweredLoop(r.attrs), r, frame_of(body), {}, {}, {}, {}};
   const LoweredLoop& loop = f.loop;
   const int begin_time = now_;
-  std::vector<int> entries;  // of memory that lives as long as the loop
-  auto arena = [&](const Type& type) {
-    int index = 0;
-    Value* place = memory({MemoryEntry::Kind::arena, 0, type, {}, now_, now_}, &index);
-    entries.push_back(index);
-    return place;
-  };
   for (Id in : r.in) f.operand.push_back(pointer_of(frame, in));
+  const std::size_t first_entry = layout_.memory.size();
 
   // Results over time are written where their reader expects them.
   const std::vector<Id> part = parts_of(frame, id, tape.outputs.size());
@@ -62,8 +52,9 @@ void Emitter::emit_loop(Id id, Frame& frame) {
       f.result[i] = pointer_of(frame, part[i]);
       y_entries[i] = frame.entries[frame.plan->alias_of[part[i]].owner];
     } else {
-      f.result[i] = arena(loop.result(i));
-      y_entries[i] = {entries.back()};
+      const auto [place, entry] = arena(loop.result(i));
+      f.result[i] = place;
+      y_entries[i] = {entry};
     }
   }
   // A history begins with the initial state, so that the steps' own places come after it, unless time runs backwards.
@@ -86,8 +77,9 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     // A state that lies in its history is never overwritten there.
     Value *first = place.y >= 0 ? initial[i] : nullptr, *second = nullptr;
     if (!first) {
-      first = arena(type);
-      state_entries[i].push_back(entries.back());
+      int entry = 0;
+      std::tie(first, entry) = arena(type);
+      state_entries[i].push_back(entry);
       copy(f.operand[loop.constants + i], first, type);
     }
     if (place.y >= 0) {
@@ -96,8 +88,9 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     } else if (place.in_place) {
       second = first;
     } else {
-      second = arena(type);
-      state_entries[i].push_back(entries.back());
+      int entry = 0;
+      std::tie(second, entry) = arena(type);
+      state_entries[i].push_back(entry);
     }
     f.current.push_back(variable(b_.getPtrTy()));
     f.next.push_back(variable(b_.getPtrTy()));
@@ -106,24 +99,26 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   }
   emit_barrier();
 
-  const std::size_t first_entry = layout_.memory.size();
   emit_turns(f);
-  // What the body uses lives as long as the loop, and what it reads of its surroundings too.
-  ++now_;
-  for (std::size_t e = first_entry; e < layout_.memory.size(); ++e) {
-    layout_.memory[e].first = begin_time;
-    layout_.memory[e].last = now_;
-  }
-  for (int e : entries) layout_.memory[std::size_t(e)].last = now_;
-  for (Id in : r.in) touch(frame, in);
-  for (Id p : part)
-    if (p != Id(-1)) touch(frame, p);
+  end_loop(id, frame, part, first_entry, begin_time);
   for (std::size_t i = 0; i < loop.states; ++i) {
     if (part[i] == Id(-1)) continue;
     frame.pointer[part[i]] = b_.CreateLoad(b_.getPtrTy(), f.current[i]);
     // Which of its places it is in is known only when the loop ends.
     frame.entries[part[i]] = state_entries[i];
   }
+}
+
+// What a loop uses lives as long as the loop, and what it reads of its surroundings too.
+void Emitter::end_loop(Id id, Frame& frame, const std::vector<Id>& part, std::size_t first_entry, int begin_time) {
+  ++now_;
+  for (std::size_t e = first_entry; e < layout_.memory.size(); ++e) {
+    layout_.memory[e].first = begin_time;
+    layout_.memory[e].last = now_;
+  }
+  for (Id in : frame[id].in) touch(frame, in);
+  for (Id p : part)
+    if (p != Id(-1)) touch(frame, p);
 }
 
 // The turns of the loop, of one step each or of a block of them.

@@ -12,17 +12,13 @@ namespace {
 std::vector<bool> computed_once(const Tape& t, std::size_t count) {
   std::vector<bool> once(t.size(), false);
   for (std::size_t i = 0; i < count; ++i) once[t.inputs[i]] = true;
-  const auto bytes_of = [&](Id id) {
-    const Type& type = t[id].type;
-    return type.dtype == Dtype::tuple ? 0 : count_of(type.shape) * size_of(type.dtype);
-  };
   for (Id id = 0; id < t.size(); ++id) {
     const Record& r = t[id];
     if (r.in.empty() || !std::all_of(r.in.begin(), r.in.end(), [&](Id operand) { return bool(once[operand]); }))
       continue;
     std::int64_t operands = 0;
-    for (Id operand : r.in) operands += bytes_of(operand);
-    once[id] = !r.op->cheap || r.op == &pick_op || bytes_of(id) <= operands;
+    for (Id operand : r.in) operands += bytes_of(t[operand].type);
+    once[id] = !r.op->cheap || r.op == &pick_op || bytes_of(r.type) <= operands;
   }
   return once;
 }

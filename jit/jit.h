@@ -61,10 +61,6 @@ std::vector<Type> symbolic_types(std::span<const Argument> arguments);
 // Copies that can be interpreted.
 Tensors materialized(std::span<const Argument> arguments);
 
-}  // namespace detail
-
-namespace detail {
-
 // What of a result can be the next state: the first part of a pair or tuple, or all of it.
 template <class Result>
 struct CarriedPart {
@@ -95,7 +91,7 @@ class Jit {
     if (!options().jit) {
       auto traced = trace(f_, {Recorder::Captures::recorded, where_}, std::as_const(args)...);
       auto values = tapeloop::run(*traced.tape, detail::materialized(call.arguments()));
-      call.empty_moved();
+      empty_moved(call.arguments());
       return with_leaves(std::move(traced.result), std::move(values));
     }
     const Entry* entry = find(call);

@@ -96,6 +96,11 @@ void Planner::place(Id id) {
     plan_.nest_of[id] = plan_.nest_of[r.in[0]];
     return;
   }
+  // A nest of its own, which writes to memory.
+  auto alone = [&](NestKind kind) {
+    plan_.nest_of[id] = new_nest(kind, id, r.type.shape);
+    must_store_[id] = true;
+  };
   switch (r.op->kind) {
     case Kind::elementwise:
       if (folded_[id]) return;
@@ -121,17 +126,16 @@ void Planner::place(Id id) {
       place_matmul(id);
       break;
     case Kind::reduce:
-      plan_.nest_of[id] = new_nest(r.op == &argmax_op ? NestKind::argmax : NestKind::reduce, id, r.type.shape);
-      must_store_[id] = true;
+      alone(r.op == &argmax_op ? NestKind::argmax : NestKind::reduce);
       break;
     case Kind::prefix:
+      alone(NestKind::prefix);
+      break;
     case Kind::sort:
-      plan_.nest_of[id] = new_nest(r.op->kind == Kind::sort ? NestKind::sort : NestKind::prefix, id, r.type.shape);
-      must_store_[id] = true;
+      alone(NestKind::sort);
       break;
     case Kind::index:
-      plan_.nest_of[id] = new_nest(r.op == &gather_op ? NestKind::map : NestKind::scatter, id, r.type.shape);
-      must_store_[id] = true;
+      alone(r.op == &gather_op ? NestKind::map : NestKind::scatter);
       break;
     case Kind::loop:
     case Kind::branch: {

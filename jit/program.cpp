@@ -272,7 +272,7 @@ void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results)
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (may_donate(recipe_.donors[i])) continue;
     const std::shared_ptr<const Type>& type = layout->results[i];
-    results[i] = Tensor(type, Buffer::allocate(count_of(type->shape) * size_of(type->dtype)));
+    results[i] = Tensor(type, Buffer::allocate(bytes_of(*type)));
   }
   // From here on nothing fails. Arguments that were given away change hands.
   for (std::size_t i = 0; i < results.size(); ++i)
@@ -296,8 +296,7 @@ void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results)
   if (layout->worth_threads)
     learn(*layout, threads, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 
-  for (const Argument& argument : arguments)
-    if (argument.moved) *argument.moved = Tensor();
+  empty_moved(arguments);
   std::lock_guard lock(mutex_);
   if (!idle_.arena || idle_.arena->bytes() < space.arena->bytes()) std::swap(space, idle_);
 }

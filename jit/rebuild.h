@@ -22,15 +22,6 @@ inline void append_rest(Recorder& recorder, const Tape& tape, Tensors& value) {
   }
 }
 
-// The attributes of a loop or a branch with each of its tapes replaced by `pass(tape)`.
-template <class Pass>
-Attrs with_bodies(Attrs attrs, Pass&& pass) {
-  const Attrs before = attrs;
-  for (const auto& [name, value] : before.entries())
-    if (const auto* body = std::get_if<TapePtr>(&value)) attrs = attrs.with(name, pass(*body));
-  return attrs;
-}
-
 // Builds `tape` anew, with `outputs` of its records as results. `rewrite(id, in, recorder)`, with the record's operands on
 // the new tape, may record something else in its place, or return an empty tensor to keep it.
 template <class Rewrite>

@@ -57,8 +57,7 @@ class Writer {
   }
   void tensor(const Tensor& tensor) {
     type(tensor.type());
-    const std::int64_t size = tensor.count() * size_of(tensor.dtype());
-    text({reinterpret_cast<const char*>(tensor.bytes()), std::size_t(size)});
+    text({reinterpret_cast<const char*>(tensor.bytes()), std::size_t(bytes_of(tensor.type()))});
   }
   void value(const Attrs::Value& value) {
     bytes += char(value.index());
@@ -172,7 +171,7 @@ class Reader {
   Tensor tensor() {
     const Type type = this->type();
     const std::string_view bytes = take(count());
-    if (count_of(type.shape) * size_of(type.dtype) != std::int64_t(bytes.size())) fail();
+    if (bytes_of(type) != std::int64_t(bytes.size())) fail();
     auto buffer = Buffer::allocate(std::int64_t(bytes.size()));
     std::memcpy(buffer->data(), bytes.data(), bytes.size());
     return Tensor(type, std::move(buffer));

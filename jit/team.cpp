@@ -60,8 +60,8 @@ class Team {
     for (int other = 0; other < threads_; ++other)
       if (core_of(other) >= 0) CPU_CLR(core_of(other), &free);
     if (CPU_COUNT(&free) == 0 || sched_setaffinity(0, sizeof free, &free) != 0) return;
-    (void)sched_setaffinity(0, sizeof allowed,
-                            &allowed);  // it has moved; where it goes later is the scheduler's affair
+    // It has moved; where it goes later is the scheduler's affair.
+    (void)sched_setaffinity(0, sizeof allowed, &allowed);
   }
   int core_of(int thread) const { return cores_[std::size_t(thread)].number.load(std::memory_order_relaxed); }
 

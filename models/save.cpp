@@ -186,7 +186,7 @@ void save_leaves(const std::string& path, const std::vector<std::string>& names,
     write_all(file.fd, text.data(), text.size(), context);
     for (const Tensor& leaf : leaves) {
       const Tensor values = leaf.materialized();
-      write_all(file.fd, values.bytes(where), std::size_t(values.count() * size_of(values.dtype())), context);
+      write_all(file.fd, values.bytes(where), std::size_t(bytes_of(values.type())), context);
     }
     // mkostemp makes the file private; one that replaces another keeps its mode.
     struct stat old{};

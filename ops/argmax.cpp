@@ -40,7 +40,7 @@ Tensor run_argmax(const Op&, std::span<const Tensor> in, const Attrs& attrs, con
   const Shape& shape = in[0].shape();
   std::int64_t outer = 1, inner = 1;
   for (std::size_t i = 0; i < shape.size(); ++i) (i < axis ? outer : inner) *= i == axis ? 1 : shape[i].value();
-  auto buffer = Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+  auto buffer = Buffer::allocate(bytes_of(type));
   auto run = [&]<class T>(T) {
     first_greatest(reinterpret_cast<const T*>(in[0].bytes()), reinterpret_cast<std::int32_t*>(buffer->data()), outer,
                    shape[axis].value(), inner);

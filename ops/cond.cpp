@@ -187,11 +187,8 @@ Tensors narrow_cond(const Record& r, const Tensors& in, const std::vector<bool>&
   std::vector<bool> read(in.size() - 1, false);
   for (TapePtr& body : bodies) {
     body = prune(with_outputs(*body, outputs));
-    std::vector<bool> used(body->size(), false);
-    for (const Record& record : body->records)
-      for (Id operand : record.in) used[operand] = true;
-    for (Id id : body->outputs) used[id] = true;
-    for (std::size_t i = 0; i < read.size(); ++i) read[i] = read[i] || used[body->inputs[i]];
+    const std::vector<bool> by_body = inputs_used(*body);
+    for (std::size_t i = 0; i < read.size(); ++i) read[i] = read[i] || by_body[i];
   }
   Tensors operands{in[0]};
   std::vector<Type> types;
@@ -228,19 +225,23 @@ void check_same_tree(const std::string& on_true, const std::string& on_false, co
                 "sizes of vectors, which tensors are empty, flags and numbers beside the tensors must be the same");
 }
 
-Tensors cond_leaves(const Operand& predicate, const TracedBranch& on_true, const TracedBranch& on_false,
-                    const Tensors& arguments) {
-  Tensors operands = joined(arguments, on_true.captured);
-  std::array<std::vector<std::size_t>, 2> place;
-  for (std::size_t i = 0; i < operands.size(); ++i) place[0].push_back(i);
-  place[1].assign(place[0].begin(), place[0].begin() + std::ptrdiff_t(arguments.size()));
-  for (const Tensor& tensor : on_false.captured) {
-    // What both use is one operand.
-    const auto known = std::find_if(operands.begin() + std::ptrdiff_t(arguments.size()), operands.end(),
+void place_once(const Tensors& captured, std::size_t first, Tensors& operands, std::vector<std::size_t>& place) {
+  for (const Tensor& tensor : captured) {
+    const auto known = std::find_if(operands.begin() + std::ptrdiff_t(first), operands.end(),
                                     [&](const Tensor& other) { return other.identity() == tensor.identity(); });
-    place[1].push_back(std::size_t(known - operands.begin()));
+    place.push_back(std::size_t(known - operands.begin()));
     if (known == operands.end()) operands.push_back(tensor);
   }
+}
+
+Tensors cond_leaves(const Operand& predicate, const TracedBody& on_true, const TracedBody& on_false,
+                    const Tensors& arguments) {
+  Tensors operands = arguments;
+  std::array<std::vector<std::size_t>, 2> place;
+  for (std::size_t i = 0; i < arguments.size(); ++i) place[0].push_back(i);
+  place[1] = place[0];
+  place_once(on_true.captured, arguments.size(), operands, place[0]);
+  place_once(on_false.captured, arguments.size(), operands, place[1]);
   const std::vector<Type> types = types_of(operands);
   const Bodies bodies{rewired(*on_true.tape, types, place[0]), rewired(*on_false.tape, types, place[1])};
   const Tensor p =

@@ -11,11 +11,14 @@ namespace tapeloop {
 namespace detail {
 
 // A function as traced: its inputs are the arguments, then what it captured.
-struct TracedBranch {
+struct TracedBody {
   TapePtr tape;
   Tensors captured;
 };
-Tensors cond_leaves(const Operand& predicate, const TracedBranch& on_true, const TracedBranch& on_false,
+// What several bodies of one record capture is one operand: adds to `operands` what is not among them from `first` on, and
+// to `place` where each captured value is.
+void place_once(const Tensors& captured, std::size_t first, Tensors& operands, std::vector<std::size_t>& place);
+Tensors cond_leaves(const Operand& predicate, const TracedBody& on_true, const TracedBody& on_false,
                     const Tensors& arguments);
 // Throws Error when the two functions return trees that differ in more than the numbers of their tensors.
 void check_same_tree(const std::string& on_true, const std::string& on_false, const Where& where);

@@ -54,10 +54,7 @@ TapePtr expand(const TapePtr& tape) {
     } else if (r.op == &while_op && While(r.attrs).bound > 0) {
       written[id] = steps_of(Loop(While(r.attrs).bounded()), in, r.where);
     } else if (r.op->kind == Kind::branch || r.op->kind == Kind::loop) {
-      Attrs attrs = r.attrs;
-      for (const auto& [name, attribute] : r.attrs.entries())
-        if (const auto* body = std::get_if<TapePtr>(&attribute)) attrs = attrs.with(name, expand(*body));
-      value[id] = record(*r.op, in, attrs, r.where);
+      value[id] = record(*r.op, in, with_bodies(r.attrs, expand), r.where);
     } else {
       value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
                              : record(*r.op, in, r.attrs, r.where);

@@ -47,7 +47,7 @@ Tensor run_gather(const Op&, std::span<const Tensor> in, const Attrs& attrs, con
   const auto bytes = std::size_t(count_of(row_type.shape) * size_of(type.dtype));
   const double outside = is_float(type.dtype) ? attrs.get<double>("outside") : 0;
   const Tensor nothing = full_op.run(full_op, {}, {{"value", outside}}, row_type);
-  auto buffer = Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+  auto buffer = Buffer::allocate(bytes_of(type));
   for (std::int64_t i = 0; i < count && bytes > 0; ++i) {
     const std::int64_t at = row_position(in[1], i, n);
     const std::byte* row = at < 0 ? nothing.bytes() : in[0].bytes() + std::size_t(at) * bytes;
@@ -99,7 +99,7 @@ Type infer_scatter_add(const Op&, std::span<const Type> in, const Attrs& attrs, 
 
 Tensor run_scatter_add(const Op&, std::span<const Tensor> in, const Attrs&, const Type& type) {
   const std::int64_t n = type.shape[0].value(), count = in[0].count(), width = count_of(row_of(type.shape));
-  const auto bytes = std::size_t(count_of(type.shape) * size_of(type.dtype));
+  const auto bytes = std::size_t(bytes_of(type));
   auto buffer = Buffer::allocate(std::int64_t(bytes));
   if (bytes == 0) return Tensor(type, std::move(buffer));
   if (in.size() == 3)

@@ -52,7 +52,7 @@ Tensor run_matmul(const Op&, std::span<const Tensor> in, const Attrs& attrs, con
   const Dims d = dims_of(types, attrs);
   const MatmulShape shape{count_of(d.leading), d.m.value(), d.k.value(), d.n.value(), attrs.flag("transpose_a"),
                           attrs.flag("transpose_b")};
-  auto buffer = Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+  auto buffer = Buffer::allocate(bytes_of(type));
   const std::byte* start = in.size() == 3 ? in[2].bytes() : nullptr;
   if (type.dtype == Dtype::f32)
     multiply(shape, reinterpret_cast<const float*>(in[0].bytes()), reinterpret_cast<const float*>(in[1].bytes()),

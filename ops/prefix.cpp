@@ -24,7 +24,7 @@ Tensor run_prefix(const Op& op, std::span<const Tensor> in, const Attrs& attrs, 
   std::int64_t outer = 1, inner = 1;
   for (std::size_t i = 0; i < type.shape.size(); ++i)
     if (i != axis) (i < axis ? outer : inner) *= type.shape[i].value();
-  auto buffer = Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+  auto buffer = Buffer::allocate(bytes_of(type));
   if (outer * inner == 0 || n == 0) return Tensor(type, std::move(buffer));
 
   std::vector<Type> types{type};

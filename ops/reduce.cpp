@@ -22,7 +22,7 @@ constexpr int kPartials = 16;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::shared_ptr<Buffer> buffer_for(const Type& type) {
-  return Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+  return Buffer::allocate(bytes_of(type));
 }
 
 // Sorted, each once, counted from the front.

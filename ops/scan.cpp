@@ -52,13 +52,12 @@ Tensor run_scan(const Op&, std::span<const Tensor> in, const Attrs& attrs, const
   std::vector<std::shared_ptr<Buffer>> ys;
   for (std::size_t i = loop.states; i < type.parts->size(); ++i)
     ys.push_back(Buffer::allocate(count_of((*type.parts)[i].shape) * size_of((*type.parts)[i].dtype)));
-  auto bytes_of = [](const Type& t) { return std::size_t(count_of(t.shape) * size_of(t.dtype)); };
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::int64_t t = loop.reverse ? steps - 1 - step : step;
     for (std::size_t i = loop.first_x(); i < in.size(); ++i) {
       const Type& x = loop.body->input_type(i);
-      auto buffer = Buffer::allocate(std::int64_t(bytes_of(x)));
-      std::memcpy(buffer->data(), in[i].bytes() + std::size_t(t) * bytes_of(x), bytes_of(x));
+      auto buffer = Buffer::allocate(bytes_of(x));
+      std::memcpy(buffer->data(), in[i].bytes() + t * bytes_of(x), std::size_t(bytes_of(x)));
       arguments[i] = Tensor(x, std::move(buffer));
     }
     Tensors results;
@@ -70,7 +69,7 @@ Tensor run_scan(const Op&, std::span<const Tensor> in, const Attrs& attrs, const
     for (std::size_t i = 0; i < loop.states; ++i) arguments[loop.constants + i] = results[i];
     for (std::size_t i = 0; i < loop.ys; ++i) {
       const Tensor& y = results[loop.states + i];
-      std::memcpy(ys[i]->data() + std::size_t(t) * bytes_of(y.type()), y.bytes(), bytes_of(y.type()));
+      std::memcpy(ys[i]->data() + t * bytes_of(y.type()), y.bytes(), std::size_t(bytes_of(y.type())));
     }
   }
   Tensors parts(arguments.begin() + std::ptrdiff_t(loop.constants), arguments.begin() + std::ptrdiff_t(loop.first_x()));
@@ -293,32 +292,19 @@ Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>&
   const Loop loop(r.attrs);
   std::vector<bool> live = live_parts;
   live.resize(loop.body->outputs.size());
-  std::vector<bool> needed;
   for (bool changed = true; changed;) {
     changed = false;
-    needed.assign(loop.body->size(), false);
-    for (std::size_t i = 0; i < live.size(); ++i)
-      if (live[i]) needed[loop.body->outputs[i]] = true;
-    for (Id id = Id(loop.body->size()); id-- > 0;)
-      if (needed[id])
-        for (Id operand : (*loop.body)[id].in) needed[operand] = true;
+    const std::vector<bool> needed = inputs_read(*loop.body, live);
     for (std::size_t i = 0; i < loop.states; ++i)
-      if (needed[loop.body->inputs[loop.constants + i]] && !live[i]) live[i] = changed = true;
+      if (needed[loop.constants + i] && !live[i]) live[i] = changed = true;
   }
   std::vector<std::size_t> outputs;
   for (std::size_t i = 0; i < live.size(); ++i)
     if (live[i]) outputs.push_back(i);
   const TapePtr body = prune(reorder(loop.body, range(0, loop.body->inputs.size()), outputs));
 
-  std::vector<bool> read(body->inputs.size(), false);
-  std::vector<bool> used(body->size(), false);
-  for (const Record& record : body->records)
-    for (Id operand : record.in) used[operand] = true;
-  for (Id id : body->outputs) used[id] = true;
-  for (std::size_t i = 0; i < body->inputs.size(); ++i) {
-    const bool is_state = i >= loop.constants && i < loop.first_x();
-    read[i] = is_state ? bool(live[i - loop.constants]) : bool(used[body->inputs[i]]);
-  }
+  std::vector<bool> read = inputs_used(*body);
+  for (std::size_t i = 0; i < loop.states; ++i) read[loop.constants + i] = live[i];
   std::vector<std::size_t> inputs;
   Tensors operands;
   std::size_t constants = 0, states = 0;

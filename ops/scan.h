@@ -56,7 +56,8 @@ auto scan(F&& f, const State& state, const Xs& xs, ScanOptions options = {}, Whe
   return std::pair{std::move(last), std::move(ys)};
 }
 
-// The tape with every scan, and every while_loop that has a bound, written out as copies of its body: the meaning against which derivatives of loops are tested.
+// The tape with every scan, and every while_loop that has a bound, written out as copies of its body: the meaning against
+// which derivatives of loops are tested.
 // vjp and jvp of the two tapes give the same bits (a zero may change its sign) as long as each captured value is used by
 // one scan; several scans add up their shares in another order.
 TapePtr expand(const TapePtr& tape);

@@ -32,7 +32,7 @@ Type infer_scatter_set(const Op&, std::span<const Type> in, const Attrs&, const 
 
 Tensor run_scatter_set(const Op&, std::span<const Tensor> in, const Attrs&, const Type& type) {
   const std::int64_t n = type.shape[0].value(), count = in[0].count();
-  const auto bytes = std::size_t(count_of(type.shape) * size_of(type.dtype));
+  const auto bytes = std::size_t(bytes_of(type));
   auto buffer = Buffer::allocate(std::int64_t(bytes));
   if (bytes == 0) return Tensor(type, std::move(buffer));
   std::memcpy(buffer->data(), in[2].bytes(), bytes);

@@ -65,7 +65,7 @@ void copy_strided(Dtype dtype, const std::byte* from, std::int64_t from_offset, 
     copy_strided_as<std::uint8_t>(from, from_strides, to, to_strides, sizes);
 }
 
-std::shared_ptr<Buffer> buffer_for(const Type& type) { return Buffer::allocate(count_of(type.shape) * size_of(type.dtype)); }
+std::shared_ptr<Buffer> buffer_for(const Type& type) { return Buffer::allocate(bytes_of(type)); }
 
 // The pullback of an op that is linear in its one operand.
 template <class F>

@@ -43,7 +43,7 @@ Tensor run_argsort(const Op&, std::span<const Tensor> in, const Attrs& attrs, co
   std::int64_t outer = 1, inner = 1;
   for (std::size_t i = 0; i < type.shape.size(); ++i)
     if (i != axis) (i < axis ? outer : inner) *= type.shape[i].value();
-  auto buffer = Buffer::allocate(count_of(type.shape) * size_of(type.dtype));
+  auto buffer = Buffer::allocate(bytes_of(type));
   auto run = [&]<class T>(T) {
     sort_rows(reinterpret_cast<const T*>(in[0].bytes()), reinterpret_cast<std::int32_t*>(buffer->data()), outer,
               type.shape[axis].value(), inner, attrs.flag("descending"));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "ad/arithmetic.h"
 #include "ad/transform.h"
@@ -160,21 +161,11 @@ Batched batch_while(const Record& r, const Tensors& in, const std::vector<bool>&
 // Without the tensors of the state that neither a reader nor the condition needs, and operands that are ignored.
 Tensors narrow_while(const Record& r, const Tensors& in, const std::vector<bool>& live_parts) {
   While loop(r.attrs);
-  auto reads = [](const Tape& tape, const std::vector<bool>& outputs) {
-    std::vector<bool> needed(tape.size(), false), inputs;
-    for (std::size_t i = 0; i < outputs.size(); ++i)
-      if (outputs[i]) needed[tape.outputs[i]] = true;
-    for (Id id = Id(tape.size()); id-- > 0;)
-      if (needed[id])
-        for (Id operand : tape[id].in) needed[operand] = true;
-    for (Id id : tape.inputs) inputs.push_back(needed[id]);
-    return inputs;
-  };
-  std::vector<bool> live = live_parts, read = reads(*loop.condition, {true});
+  std::vector<bool> live = live_parts, read = inputs_read(*loop.condition, {true});
   live.resize(loop.states);
   for (bool changed = true; changed;) {
     changed = false;
-    const std::vector<bool> by_body = reads(*loop.body, live);
+    const std::vector<bool> by_body = inputs_read(*loop.body, live);
     for (std::size_t i = 0; i < in.size(); ++i) {
       read[i] = read[i] || by_body[i];
       if (i >= loop.constants && read[i] && !live[i - loop.constants]) live[i - loop.constants] = changed = true;
@@ -249,7 +240,7 @@ Attrs While::bounded() const {
 
 namespace detail {
 
-Tensors while_leaves(const TracedStep& condition, const TracedStep& body, const Tensors& state,
+Tensors while_leaves(const TracedBody& condition, const TracedBody& body, const Tensors& state,
                      const WhileOptions& options, const Where& where) {
   if (state.empty())
     throw Error("while_loop: the state has no tensors", where,
@@ -258,25 +249,20 @@ Tensors while_leaves(const TracedStep& condition, const TracedStep& body, const 
   if (condition.tape->outputs.empty())
     throw Error("while_loop: the condition returns an empty tensor", where, "it returns a boolean scalar");
   // The constants of both, each once.
-  Tensors operands = condition.captured;
-  for (const Tensor& tensor : body.captured)
-    if (std::none_of(operands.begin(), operands.end(),
-                     [&](const Tensor& known) { return known.identity() == tensor.identity(); }))
-      operands.push_back(tensor);
+  Tensors operands;
+  std::vector<std::size_t> test, step;
+  place_once(condition.captured, 0, operands, test);
+  place_once(body.captured, 0, operands, step);
   const std::size_t constants = operands.size();
   operands.insert(operands.end(), state.begin(), state.end());
-  auto place_of = [&](const TracedStep& traced) {
-    std::vector<std::size_t> place;
-    for (std::size_t i = 0; i < state.size(); ++i) place.push_back(constants + i);
-    for (const Tensor& tensor : traced.captured) {
-      const auto same = [&](const Tensor& known) { return known.identity() == tensor.identity(); };
-      place.push_back(std::size_t(std::find_if(operands.begin(), operands.end(), same) - operands.begin()));
-    }
-    return place;
-  };
+  for (auto* place : {&test, &step}) {
+    std::vector<std::size_t> of_state(state.size());
+    std::iota(of_state.begin(), of_state.end(), constants);
+    place->insert(place->begin(), of_state.begin(), of_state.end());
+  }
   const std::vector<Type> types = types_of(operands);
-  const Attrs attrs{{"condition", rewired(*condition.tape, types, place_of(condition))},
-                    {"body", rewired(*body.tape, types, place_of(body))},
+  const Attrs attrs{{"condition", rewired(*condition.tape, types, test)},
+                    {"body", rewired(*body.tape, types, step)},
                     {"constants", std::int64_t(constants)},
                     {"states", std::int64_t(state.size())},
                     {"bound", options.bound}};

@@ -4,23 +4,20 @@
 #include <type_traits>
 
 #include "ad/trace.h"
+#include "ops/cond.h"
 #include "ops/scan.h"
 
 namespace tapeloop {
 
 struct WhileOptions {
-  std::int64_t bound =
-      0;  // > 0: at most so many steps. Reverse mode needs it: it takes as many steps, and keeps what they need
+  // > 0: at most so many steps. Reverse mode needs it: it takes as many steps, and keeps what they need.
+  std::int64_t bound = 0;
 };
 
 namespace detail {
 
-// A function of the state as traced: its inputs are the tensors of the state, then what it captured.
-struct TracedStep {
-  TapePtr tape;
-  Tensors captured;
-};
-Tensors while_leaves(const TracedStep& condition, const TracedStep& body, const Tensors& state,
+// Both as traced, functions of the tensors of the state.
+Tensors while_leaves(const TracedBody& condition, const TracedBody& body, const Tensors& state,
                      const WhileOptions& options, const Where& where);
 
 }  // namespace detail

@@ -11,21 +11,12 @@
 #include "ops/cond.h"
 #include "ops/jacobian.h"
 #include "ops/while_loop.h"
+#include "tapes.h"
 
 using namespace tapeloop;
 using namespace tapeloop::testing;
 
 namespace {
-
-int count_op(const Tape& tape, const Op& op) {
-  int n = 0;
-  for (const Record& r : tape.records) {
-    n += r.op == &op;
-    for (const auto& [name, value] : r.attrs.entries())
-      if (const auto* body = std::get_if<TapePtr>(&value)) n += count_op(**body, op);
-  }
-  return n;
-}
 
 Tensor positive(const Tensor& x) { return sum(x) > 0; }
 Tensor up(const Tensor& x, const Tensor& w) { return tanh(matmul(x, w)) * x; }

@@ -8,23 +8,10 @@
 #include "ops/batch.h"
 #include "ops/call.h"
 #include "ops/scan_blocks.h"
+#include "tapes.h"
 
 using namespace tapeloop;
 using namespace tapeloop::testing;
-
-namespace {
-
-int count_op(const Tape& tape, const Op& op) {
-  int n = 0;
-  for (const Record& r : tape.records) {
-    n += r.op == &op;
-    for (const auto& [name, value] : r.attrs.entries())
-      if (const auto* body = std::get_if<TapePtr>(&value)) n += count_op(**body, op);
-  }
-  return n;
-}
-
-}  // namespace
 
 TEST_CASE("checkpoint: the same bits in every mode, and the inside is computed again") {
   auto f = [](const Tensor& x, const Tensor& w) { return matmul(tanh(matmul(x, w)), w) * x; };
