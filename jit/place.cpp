@@ -24,7 +24,7 @@ void Planner::dependencies(Id id, bool aligned, std::vector<Dependency>& found) 
       // A part shows other places of the memory that its nest writes, so that must be whole before it is read; and so must a
       // concatenation, which has the shape of one of its parts when the others are empty.
       found.push_back({d.id, d.aligned && !(r.op->kind == Kind::view && (is_part(d.id) || r.op == &concat_op))});
-    } else if (r.op == &input_op || r.op->kind == Kind::source) {
+    } else if (r.op == &input_op || r.op->kind == Kind::source || is_waiting(d.id)) {
       continue;
     } else if (r.op == &pick_op) {
       const Record& tuple = at(r.in[0]);
@@ -62,17 +62,43 @@ bool Planner::accepts(const Nest& nest, const Shape& space) const {
   return walks && nest.space == space;
 }
 
-// The last nest that has all it needs.
-int Planner::find_nest(Id id, const Shape& space) const {
+std::vector<Planner::Dependency> Planner::dependencies_of(Id id) const {
   std::vector<Dependency> found;
   if (is_elementwise(id)) {
     for (Id operand : at(id).in) dependencies(operand, true, found);
   } else {
     dependencies(id, true, found);
   }
-  for (int n = int(plan_.nests.size()); n-- > 0;)
+  return found;
+}
+
+// The first nest that has all it needs: there its operands are at hand, and what follows need not wait for later products.
+// What needs no nest is computed as late as it can be.
+int Planner::find_nest(Id id, const Shape& space) const {
+  const std::vector<Dependency> found = dependencies_of(id);
+  const int count = int(plan_.nests.size());
+  for (int i = 0; i < count; ++i) {
+    const int n = found.empty() ? count - 1 - i : i;
     if (accepts(plan_.nests[std::size_t(n)], space) && earliest(found, n) <= n) return n;
+  }
   return -1;
+}
+
+// Elementwise, computed from inputs alone, and no reader has been placed yet: it goes where its first reader goes.
+bool Planner::is_waiting(Id id) const {
+  return is_elementwise(id) && plan_.nest_of[id] < 0 && !folded_[id] && !is_source(id);
+}
+
+void Planner::put(Id id, int nest) {
+  plan_.nest_of[id] = nest;
+  for (Id operand : at(id).in)
+    if (is_waiting(operand)) put(operand, nest);
+}
+
+void Planner::place_elementwise(Id id) {
+  int nest = find_nest(id, at(id).type.shape);
+  if (nest < 0) nest = new_nest(NestKind::map, id, at(id).type.shape);
+  put(id, nest);
 }
 
 int Planner::new_nest(NestKind kind, Id root, const Shape& space) {
@@ -86,6 +112,9 @@ int Planner::new_nest(NestKind kind, Id root, const Shape& space) {
 
 void Planner::place(Id id) {
   const Record& r = at(id);
+  if (!is_elementwise(id) || folded_[id])
+    for (Id operand : r.in)
+      if (is_waiting(operand)) place_elementwise(operand);
   if (r.op == &input_op || r.op == &split_op) return;
   if (is_source(id)) {
     // Made where it is read, unless its reader wants memory.
@@ -103,9 +132,7 @@ void Planner::place(Id id) {
   };
   switch (r.op->kind) {
     case Kind::elementwise:
-      if (folded_[id]) return;
-      plan_.nest_of[id] = find_nest(id, r.type.shape);
-      if (plan_.nest_of[id] < 0) plan_.nest_of[id] = new_nest(NestKind::map, id, r.type.shape);
+      if (!folded_[id] && !dependencies_of(id).empty()) place_elementwise(id);
       break;
     case Kind::view:
     case Kind::pick:
@@ -251,6 +278,7 @@ void Planner::place_outputs() {
   for (std::size_t i = 0; i < t_.outputs.size(); ++i) {
     const Id id = t_.outputs[i];
     const Record& r = at(id);
+    if (is_waiting(id)) place_elementwise(id);
     if (i < states) {
       const auto y = std::find(t_.outputs.begin() + std::ptrdiff_t(states), t_.outputs.end(), id);
       if (y != t_.outputs.end() && r.op != &input_op) {

@@ -61,7 +61,11 @@ class Planner {
   void dependencies(Id id, bool aligned, std::vector<Dependency>& found) const;
   int earliest(const std::vector<Dependency>& found, int joining = -1) const;
   bool accepts(const Nest& nest, const Shape& space) const;
+  std::vector<Dependency> dependencies_of(Id id) const;
   int find_nest(Id id, const Shape& space) const;
+  bool is_waiting(Id id) const;
+  void put(Id id, int nest);
+  void place_elementwise(Id id);
   int new_nest(NestKind kind, Id root, const Shape& space);
   void place(Id id);
   void place_matmul(Id id);
