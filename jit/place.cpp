@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "jit/loop.h"
 #include "jit/pack.h"
@@ -16,15 +17,18 @@ namespace tapeloop {
 // The records that have to be computed before (or together with) what reads `id` at its own place.
 void Planner::dependencies(Id id, bool aligned, std::vector<Dependency>& found) const {
   std::vector<Dependency> work{{id, aligned}};
+  ++walk_;
   while (!work.empty()) {
     const Dependency d = work.back();
     work.pop_back();
     const Record& r = at(d.id);
+    // What waits may read many of the same values, and some of them may have been placed since.
+    if (is_waiting(d.id) && std::exchange(walked_[d.id], walk_) == walk_) continue;
     if (plan_.nest_of[d.id] >= 0) {
       // A part shows other places of the memory that its nest writes, so that must be whole before it is read; and so must a
       // concatenation, which has the shape of one of its parts when the others are empty.
       found.push_back({d.id, d.aligned && !(r.op->kind == Kind::view && (is_part(d.id) || r.op == &concat_op))});
-    } else if (r.op == &input_op || r.op->kind == Kind::source || is_waiting(d.id)) {
+    } else if (r.op == &input_op || r.op->kind == Kind::source) {
       continue;
     } else if (r.op == &pick_op) {
       const Record& tuple = at(r.in[0]);
@@ -89,6 +93,13 @@ bool Planner::is_waiting(Id id) const {
   return is_elementwise(id) && plan_.nest_of[id] < 0 && !folded_[id] && !is_source(id);
 }
 
+bool Planner::may_wait(Id id) const {
+  std::vector<Dependency> found;
+  for (Id operand : at(id).in)
+    if (!is_waiting(operand)) dependencies(operand, true, found);
+  return found.empty();
+}
+
 void Planner::put(Id id, int nest) {
   plan_.nest_of[id] = nest;
   for (Id operand : at(id).in)
@@ -132,7 +143,7 @@ void Planner::place(Id id) {
   };
   switch (r.op->kind) {
     case Kind::elementwise:
-      if (!folded_[id] && !dependencies_of(id).empty()) place_elementwise(id);
+      if (!folded_[id] && !may_wait(id)) place_elementwise(id);
       break;
     case Kind::view:
     case Kind::pick:

@@ -27,6 +27,7 @@ class Planner {
     uses_.assign(n, 0);
     folded_.assign(n, false);
     rows_apart_.assign(n, false);
+    walked_.assign(n, 0);
   }
 
   PlanPtr make();
@@ -40,6 +41,8 @@ class Planner {
   std::vector<bool> folded_;  // elementwise, computed inside the one reduction that reads it
   std::vector<Id> packed_by_parts_;
   std::vector<bool> rows_apart_;
+  mutable std::vector<int> walked_;  // by dependencies(): the walk that saw a record last
+  mutable int walk_ = 0;
 
   const Record& at(Id id) const { return t_[id]; }
   bool is_source(Id id) const { return at(id).op->kind == Kind::source; }
@@ -64,6 +67,7 @@ class Planner {
   std::vector<Dependency> dependencies_of(Id id) const;
   int find_nest(Id id, const Shape& space) const;
   bool is_waiting(Id id) const;
+  bool may_wait(Id id) const;
   void put(Id id, int nest);
   void place_elementwise(Id id);
   int new_nest(NestKind kind, Id root, const Shape& space);
