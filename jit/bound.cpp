@@ -122,11 +122,12 @@ class Code final : public BoundCode {
 std::unique_ptr<BoundCode> BoundCode::compile(const TapePtr& tape, const Tensors& arguments, std::size_t frozen,
                                               std::vector<Carry> carries) {
   TapePtr once;
-  auto program = compile_tape(tape, [&](const TapePtr& lowered) {
+  const auto without_frozen = [&](const TapePtr& lowered) {
     Frozen parts = freeze(lowered, frozen);
     once = std::move(parts.once);
     return std::move(parts.every);
-  });
+  };
+  auto program = compile_tape(tape, without_frozen, Threads::one);
   Tensors values;
   if (!once->outputs.empty()) {
     const Tensors first(arguments.begin(), arguments.begin() + std::ptrdiff_t(frozen));

@@ -91,7 +91,8 @@ std::int64_t programs_compiled() { return compiled; }
 std::shared_ptr<const Program> Program::compile(const TapePtr& traced) { return compile_tape(traced); }
 
 std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced,
-                                                    const std::function<TapePtr(const TapePtr&)>& change) {
+                                                    const std::function<TapePtr(const TapePtr&)>& change,
+                                                    Threads threads) {
   const auto begin = std::chrono::steady_clock::now();
   const Target& target = target_for(options().isa);
   Stages log;
@@ -110,7 +111,7 @@ std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced,
       fmt::print(stderr, "tapeloop: {} {} records in {:.1f} ms\n", how, t->size(), seconds * 1e3);
     return std::make_shared<CompiledProgram>(change ? t : traced, std::move(recipe), std::move(code), seconds);
   };
-  const ProgramKey key(*t, target);
+  const ProgramKey key(*t, target, threads);
   if (auto stored = key.load(*t)) return finished("loaded", std::move(stored->recipe), stored->object);
   const PlanPtr plan = log("plan", make_plan(t));
 
@@ -120,7 +121,7 @@ std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced,
   auto* function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), arguments, false),
                                           llvm::Function::ExternalLinkage, "program", fresh.module.get());
   prepare(*function, target);
-  ProgramLayout layout = Emitter(b, function, target).emit(*plan);
+  ProgramLayout layout = Emitter(b, function, target, threads).emit(*plan);
   std::string object;
   {
     const Span generating("compile", "generate code");

@@ -12,14 +12,14 @@ namespace tapeloop {
 
 using llvm::Value;
 
-Emitter::Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const Target& target)
+Emitter::Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const Target& target, Threads threads)
     : b_(builder), function_(function), target_(target) {
   entry_ = llvm::BasicBlock::Create(b_.getContext(), "entry", function_);
   llvm::BasicBlock* first = llvm::BasicBlock::Create(b_.getContext(), "body", function_);
   llvm::BranchInst::Create(first, entry_);
   b_.SetInsertPoint(first);
-  thread_ = function_->getArg(3);
-  threads_ = function_->getArg(4);
+  thread_ = threads == Threads::one ? number(0) : function_->getArg(3);
+  threads_ = threads == Threads::one ? number(1) : function_->getArg(4);
 }
 
 // --- small pieces ------------------------------------------------------------------------------------------------------------
@@ -110,10 +110,17 @@ Value* Emitter::pointer_of(Frame& frame, Id id) {
 }
 
 void Emitter::loop(Value* begin, Value* end, Value* step, const Body& body) {
+  auto number_of = [](Value* value) { return llvm::dyn_cast<llvm::ConstantInt>(value); };
+  auto *first = number_of(begin), *last = number_of(end), *by = number_of(step);
+  if (first && last && first->getSExtValue() >= last->getSExtValue()) return;
+  if (first && last && by && first->getSExtValue() + by->getSExtValue() >= last->getSExtValue()) return body(begin);
   auto* before = b_.GetInsertBlock();
   auto* block = llvm::BasicBlock::Create(b_.getContext(), "loop", function_);
   auto* after = llvm::BasicBlock::Create(b_.getContext(), "done", function_);
-  b_.CreateCondBr(b_.CreateICmpSLT(begin, end), block, after);
+  if (first && last)
+    b_.CreateBr(block);  // so that what the body computes is known after the loop
+  else
+    b_.CreateCondBr(b_.CreateICmpSLT(begin, end), block, after);
   b_.SetInsertPoint(block);
   auto* i = b_.CreatePHI(b_.getInt64Ty(), 2);
   i->addIncoming(begin, before);
@@ -127,6 +134,10 @@ void Emitter::loop(Value* begin, Value* end, Value* step, const Body& body) {
 }
 
 void Emitter::if_then(Value* condition, const std::function<void()>& body) {
+  if (auto* known = llvm::dyn_cast<llvm::ConstantInt>(condition)) {
+    if (known->isOne()) body();
+    return;
+  }
   auto* block = llvm::BasicBlock::Create(b_.getContext(), "then", function_);
   auto* after = llvm::BasicBlock::Create(b_.getContext(), "endif", function_);
   b_.CreateCondBr(condition, block, after);

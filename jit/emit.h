@@ -54,9 +54,13 @@ using Indices = std::vector<Index>;
 // The function by which the threads of a program wait for one another: void(void* team, int64_t thread).
 inline constexpr const char* kBarrierSymbol = "tapeloop_meet";
 
+// Whom a program is written for: any number of threads, or the one that calls it.
+enum class Threads : std::uint8_t { any, one };
+
 class Emitter {
  public:
-  Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const Target& target);
+  // With `Threads::one` the code is for thread 0 of 1, whatever its arguments say.
+  Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const Target& target, Threads threads);
   ProgramLayout emit(const Plan& plan);
 
  private:
@@ -124,14 +128,18 @@ class Emitter {
   void emit_scatter(const Nest& nest, Frame& frame);
   void emit_matmul(const Nest& nest, Frame& frame);
 
-  // emit_tile.cpp, emit_product.cpp
+  // emit_tile.cpp, emit_product.cpp, emit_small_product.cpp
   llvm::Function* tile_function(Dtype dtype, int vectors, int rows);
   struct Product;
+  using Sums = std::function<llvm::Value*(std::int64_t)>;  // of a row of a tile, by vector
   void emit_product(const Nest& nest, Frame& frame);
   void begin_product(Product& product, Frame& frame);
   void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin, llvm::Value* row_end);
-  void start_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* sums, llvm::Value* panel, std::int64_t valid);
-  void finish_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* sums, llvm::Value* panel, std::int64_t valid);
+  std::vector<llvm::Value*> start_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* panel, std::int64_t valid);
+  void finish_row(Product& product, Frame& frame, llvm::Value* row, const Sums& sums, llvm::Value* panel, std::int64_t valid);
+  bool is_small(const Product& product, const Frame& frame) const;
+  void emit_small_product(Product& product, Frame& frame);
+  void emit_small_panels(Product& product, Frame& frame, llvm::Value* panel, std::int64_t panels, std::int64_t valid);
 
   llvm::Value* number(std::int64_t value);
   llvm::Value* extent(const Extent& extent);

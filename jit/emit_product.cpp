@@ -1,11 +1,10 @@
 // Products with a packed right operand: which tiles there are, and the elementwise code that follows on them. A tile that
 // is not yet the result lies in a scratch tile, from which the epilogue of the nest reads it row by row.
+#include "jit/product.h"
+
 #include <llvm/IR/IRBuilder.h>
 
 #include <array>
-
-#include "jit/emit.h"
-#include "jit/tile.h"
 
 namespace tapeloop {
 
@@ -19,32 +18,10 @@ constexpr std::int64_t kBytesOfRows = 256 * 1024;  // of the left operand, likew
 
 }  // namespace
 
-// One product nest while it is emitted.
-struct Emitter::Product {
-  const Nest& nest;
-  const Record& last;
-  Panels panels;
-  Dtype dtype;
-  int vectors;
-  struct Term {
-    const Record& record;
-    llvm::AllocaInst* table;
-    Value *a, *b, *panel_bytes;
-  };
-  std::vector<Term> terms;
-  llvm::AllocaInst* scratch = nullptr;
-  Value* zeros = nullptr;
-  // Where the whole product goes as it is: then nothing else is computed on it.
-  Value *out = nullptr, *out_pitch = nullptr;
-  // Where it starts, when that lies in memory as the result does.
-  Value *start = nullptr, *start_pitch = nullptr;
-  Value* vector_pitch = nullptr;  // from one vector of a row to the next, in both
-
-  Value* offset(llvm::IRBuilderBase& b, Value* row, Value* pitch, Value* panel) const {
-    return b.CreateAdd(b.CreateMul(row, pitch),
-                       b.CreateMul(panel, b.getInt64(std::uint64_t(panels.panel_columns() * size_of(dtype)))));
-  }
-};
+Value* Emitter::Product::offset(llvm::IRBuilderBase& b, Value* row, Value* pitch, Value* panel) const {
+  return b.CreateAdd(b.CreateMul(row, pitch),
+                     b.CreateMul(panel, b.getInt64(std::uint64_t(panels.panel_columns() * size_of(dtype)))));
+}
 
 // What does not change from tile to tile.
 void Emitter::begin_product(Product& p, Frame& frame) {
@@ -121,6 +98,7 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   const Panels panels(last.attrs);
   Product p{nest,    last,    panels,  last.type.dtype, int(panels.vectors()), {}, nullptr, nullptr, nullptr,
             nullptr, nullptr, nullptr, nullptr};
+  if (is_small(p, frame)) return emit_small_product(p, frame);
   begin_product(p, frame);
   const std::int64_t whole = panels.columns / panels.panel_columns(), count = panels.count();
 
@@ -236,7 +214,11 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
   for_tiles([&](Value* row, Value* count) {
     if (starts && !direct_start)
       loop(number(0), count, number(1), [&](Value* i) {
-        start_row(p, frame, b_.CreateAdd(row, i), at(p.scratch, b_.CreateMul(i, scratch_row)), panel, valid);
+        Value* place = at(p.scratch, b_.CreateMul(i, scratch_row));
+        for (Value* start : start_row(p, frame, b_.CreateAdd(row, i), panel, valid)) {
+          b_.CreateAlignedStore(start, place, llvm::Align(64));
+          place = at(place, scratch_vector);
+        }
       });
     for (std::size_t n = 0; n < p.terms.size(); ++n) {
       const Product::Term& term = p.terms[n];
@@ -248,7 +230,12 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
       b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch});
     }
     loop(number(0), count, number(1), [&](Value* i) {
-      finish_row(p, frame, b_.CreateAdd(row, i), at(p.scratch, b_.CreateMul(i, scratch_row)), panel, valid);
+      Value* sums = at(p.scratch, b_.CreateMul(i, scratch_row));
+      auto sum = [&](std::int64_t v) {
+        Value* place = at(sums, b_.CreateMul(number(v), scratch_vector));
+        return b_.CreateAlignedLoad(lanes(element(p.dtype)), place, llvm::Align(64));
+      };
+      finish_row(p, frame, b_.CreateAdd(row, i), sum, panel, valid);
     });
   });
 }
@@ -266,9 +253,10 @@ Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
 
 }  // namespace
 
-// Where the sums of a row start, put into the scratch tile.
-void Emitter::start_row(Product& p, Frame& frame, Value* row, Value* sums, Value* panel, std::int64_t valid) {
-  const Record& r = p.terms[0].record;
+// Where the sums of a row start, vector by vector.
+std::vector<Value*> Emitter::start_row(Product& p, Frame& frame, Value* row, Value* panel, std::int64_t valid) {
+  std::vector<Value*> sums;
+  const Record& r = frame[p.nest.terms[0]];
   const Ints& streams = r.attrs.get<Ints>("starts");
   const std::int64_t used = (std::min(valid, p.panels.panel_columns()) + kLanes - 1) / kLanes;
   llvm::Type* vector = lanes(element(p.dtype));
@@ -289,23 +277,21 @@ void Emitter::start_row(Product& p, Frame& frame, Value* row, Value* sums, Value
         const Index column{b_.CreateAdd(first_column, number(inside * p.panels.columns + kLanes * v)), 1, nullptr};
         value = pull(frame, r.in[2 + which], {Index{row, 0, nullptr}, column}, mask_of(b_, valid, v));
       }
-      b_.CreateAlignedStore(value, b_.CreateConstGEP1_64(vector, sums, std::uint64_t(s * used + v)), llvm::Align(64));
+      sums.push_back(value);
     }
   }
+  return sums;
 }
 
 // Everything that this nest computes of one row of a tile, then its stores.
-void Emitter::finish_row(Product& p, Frame& frame, Value* row, Value* sums, Value* panel, std::int64_t valid) {
-  llvm::Type* vector = lanes(element(p.dtype));
+void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, Value* panel, std::int64_t valid) {
   const std::int64_t used = (std::min(valid, p.panels.panel_columns()) + kLanes - 1) / kLanes;
   Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
   for (std::int64_t v = 0; v < used; ++v) {
     known_.clear();
     tile_.product = p.nest.terms.back();
     tile_.sums.clear();
-    for (std::int64_t s = 0; s < p.panels.streams; ++s)
-      tile_.sums.push_back(b_.CreateAlignedLoad(
-          vector, b_.CreateConstGEP1_64(vector, sums, std::uint64_t(s * used + v)), llvm::Align(64)));
+    for (std::int64_t s = 0; s < p.panels.streams; ++s) tile_.sums.push_back(sum(s * used + v));
     Value* mask = mask_of(b_, valid, v);
     const Index column{b_.CreateAdd(first_column, number(kLanes * v)), 1, nullptr};
     // A value of steps and rows stands at the step and the row that this row of the product is.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "jit/emit.h"
 #include "jit/serial.h"
 #include "jit/target.h"
 
@@ -18,7 +19,7 @@ struct StoredProgram {
 // that the code generator looks at, and the versions of LLVM and of this library. Does nothing when options().cache is off.
 class ProgramKey {
  public:
-  ProgramKey(const Tape& tape, const Target& target);
+  ProgramKey(const Tape& tape, const Target& target, Threads threads);
   std::optional<StoredProgram> load(const Tape& tape) const;
   void store(const Recipe& recipe, const std::string& object) const;
 

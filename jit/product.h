@@ -1,0 +1,33 @@
+// What is known of a product nest while it is emitted, between emit_product.cpp and emit_small_product.cpp.
+#pragma once
+
+#include "jit/emit.h"
+#include "jit/tile.h"
+
+namespace tapeloop {
+
+struct Emitter::Product {
+  const Nest& nest;
+  const Record& last;
+  Panels panels;
+  Dtype dtype;
+  int vectors;
+  struct Term {
+    const Record& record;
+    llvm::AllocaInst* table;
+    llvm::Value *a, *b, *panel_bytes;
+  };
+  std::vector<Term> terms;
+  llvm::AllocaInst* scratch = nullptr;
+  llvm::Value* zeros = nullptr;
+  // Where the whole product goes as it is: then nothing else is computed on it.
+  llvm::Value *out = nullptr, *out_pitch = nullptr;
+  // Where it starts, when that lies in memory as the result does.
+  llvm::Value *start = nullptr, *start_pitch = nullptr;
+  llvm::Value* vector_pitch = nullptr;  // from one vector of a row to the next, in both
+
+  // In bytes, of a row of a panel in a matrix whose rows are `pitch` bytes apart.
+  llvm::Value* offset(llvm::IRBuilderBase& b, llvm::Value* row, llvm::Value* pitch, llvm::Value* panel) const;
+};
+
+}  // namespace tapeloop
