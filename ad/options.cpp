@@ -50,6 +50,7 @@ Options from_environment() {
   o.isa = text("TAPELOOP_ISA");
   o.denormals = number("TAPELOOP_DENORMALS", 0) != 0;
   o.cache = number("TAPELOOP_CACHE", 1) != 0;
+  o.without = text("TAPELOOP_WITHOUT");
   o.trace = text("TAPELOOP_TRACE");
   check(o, Where());
   return o;

@@ -16,6 +16,7 @@ struct Options {
   std::string isa;         // TAPELOOP_ISA=avx512|avx2|sse2: at most this instruction set; empty means the host's
   bool denormals = false;  // TAPELOOP_DENORMALS=1: gradual underflow instead of flushing to zero
   bool cache = true;       // TAPELOOP_CACHE=0: neither read compiled programs from the disk nor keep them there
+  std::string without;     // TAPELOOP_WITHOUT=pass,pass: passes of the compiler (jit/passes.h) to leave out; no bit depends on it
   std::string trace;       // TAPELOOP_TRACE=file.json: what happened when, for chrome://tracing and Perfetto
 };
 

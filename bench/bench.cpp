@@ -3,6 +3,7 @@
 //   ./dev bench                                               everything
 //   ./dev bench --cells lstm --rows 16,64,128 --threads 1 --systems tapeloop        one number, in seconds
 //   ./dev bench --json results.json
+//   ./dev bench --passes --tasks train --threads 1 --systems tapeloop      what each pass of the compiler is worth
 //
 // Every benchmark is one problem. In it all systems take turns, and the machine's limit is measured around each turn.
 #include <benchmark/benchmark.h>
@@ -16,6 +17,7 @@
 #include "bench/measure.h"
 #include "bench/peer.h"
 #include "bench/report.h"
+#include "jit/passes.h"
 
 namespace tapeloop::bench {
 namespace {
@@ -25,6 +27,7 @@ struct Choice {
       systems{"tapeloop", "onednn", "torch"};
   std::vector<int> threads{1, 2};
   double seconds = 0.5;
+  bool passes = false;
   std::string json;
 };
 
@@ -69,6 +72,8 @@ Contenders chosen_contenders(const Choice& choice) {
       contenders.push_back(std::move(contender));
     else
       fmt::print(stderr, "bench: {} is not here to be measured\n", system);
+    if (system == "tapeloop" && choice.passes)
+      for (const std::string_view pass : pass_names()) contenders.push_back(tapeloop_without(pass));
     if (system == "tapeloop")
       for (bool from_disk : {false, true}) contenders.push_back(compiler_contender(from_disk));
   }
@@ -94,6 +99,7 @@ int run(int argc, char** argv) {
   app.add_option("--systems", choice.systems, "tapeloop, onednn, torch")
       ->delimiter(',')
       ->check(CLI::IsMember({"tapeloop", "onednn", "torch"}));
+  app.add_flag("--passes", choice.passes, "also measure this library without each pass of its compiler, one by one");
   app.add_option("--seconds", choice.seconds, "about so long for a system and a problem")->check(CLI::PositiveNumber);
   app.add_option("--json", choice.json, "write one JSON object a line to this file");
   CLI11_PARSE(app, argc, argv);

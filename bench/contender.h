@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "bench/problem.h"
 
@@ -19,6 +20,8 @@ class Contender {
 };
 
 std::unique_ptr<Contender> tapeloop_contender();
+// The same, with a pass of its compiler left out.
+std::unique_ptr<Contender> tapeloop_without(std::string_view pass);
 // The same library's compiler, cold or with its programs on the disk.
 std::unique_ptr<Contender> compiler_contender(bool from_disk);
 

@@ -127,12 +127,14 @@ std::function<void()> solution_of(const Problem& problem) {
 
 class Tapeloop final : public Contender {
  public:
-  std::string name() const override { return "tapeloop"; }
+  explicit Tapeloop(std::string_view without = {}) : without_(without) {}
+  std::string name() const override { return without_.empty() ? "tapeloop" : "without " + without_; }
   bool prepare(const Problem& problem) override {
     solve_ = nullptr;
     threads_.reset();
     Options with_threads = options();
     with_threads.threads = problem.threads;
+    with_threads.without = without_;
     threads_.emplace(with_threads);
     solve_ = solution_of(problem);
     if (solve_) solve_();  // compiles
@@ -146,6 +148,7 @@ class Tapeloop final : public Contender {
   }
 
  private:
+  std::string without_;
   std::optional<ScopedOptions> threads_;
   std::function<void()> solve_;
 };
@@ -186,5 +189,6 @@ class Compiler final : public Contender {
 std::unique_ptr<Contender> compiler_contender(bool from_disk) { return std::make_unique<Compiler>(from_disk); }
 
 std::unique_ptr<Contender> tapeloop_contender() { return std::make_unique<Tapeloop>(); }
+std::unique_ptr<Contender> tapeloop_without(std::string_view pass) { return std::make_unique<Tapeloop>(pass); }
 
 }  // namespace tapeloop::bench

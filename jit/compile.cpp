@@ -16,6 +16,7 @@
 #include "jit/inline.h"
 #include "jit/loop.h"
 #include "jit/pack.h"
+#include "jit/passes.h"
 #include "jit/program.h"
 #include "jit/rebuild.h"
 #include "jit/stored.h"
@@ -63,11 +64,11 @@ class Stages {
 
 TapePtr lower_loops(TapePtr t, Stages& log) {
   t = log("loops", lower_scans(t));
-  t = log("block time", block_time(t));
-  t = log("hoist before", hoist_before(t));
-  t = log("hoist after", hoist_after(t));
+  if (runs(Pass::block_time)) t = log("block time", block_time(t));
+  if (runs(Pass::hoist_before)) t = log("hoist before", hoist_before(t));
+  if (runs(Pass::hoist_after)) t = log("hoist after", hoist_after(t));
   t = log("pack", pack_matmuls(t));
-  t = log("hoist invariants", hoist_invariants(t));
+  if (runs(Pass::hoist_invariants)) t = log("hoist invariants", hoist_invariants(t));
   return t;
 }
 

@@ -4,6 +4,7 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 
+#include "jit/passes.h"
 #include "jit/product.h"
 
 namespace tapeloop {
@@ -12,6 +13,7 @@ using llvm::Value;
 
 bool Emitter::is_small(const Product& p, const Frame& frame) const {
   const Extent& rows = p.nest.space[0];
+  if (!runs(Pass::small_products)) return false;
   if (!rows.is_number() || rows.value() < 1 || rows.value() > rows_of_tile(target_, p.dtype, p.vectors)) return false;
   for (Id id : p.nest.terms) {
     const Record& r = frame[id];

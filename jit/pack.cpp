@@ -1,4 +1,5 @@
 #include "jit/pack.h"
+#include "jit/passes.h"
 
 #include <algorithm>
 
@@ -96,9 +97,10 @@ class Packer {
 
   void join(Id id) {
     const Record& r = t_[id];
-    chunks_[id] = chunks_of(t_, readers_, id);
+    const bool shares = runs(Pass::share_operand);
+    if (shares) chunks_[id] = chunks_of(t_, readers_, id);
     const std::int64_t columns = r.type.shape[1].pin() / chunks_[id];
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
+    for (std::size_t g = 0; shares && g < groups_.size(); ++g) {
       Group& group = groups_[g];
       const Record& first = t_[group.members[0]];
       if (first.in[0] != r.in[0] || first.attrs.flag("transpose_a") != r.attrs.flag("transpose_a") ||

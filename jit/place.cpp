@@ -6,6 +6,7 @@
 
 #include "jit/loop.h"
 #include "jit/pack.h"
+#include "jit/passes.h"
 #include "jit/planner.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
@@ -58,6 +59,7 @@ int Planner::earliest(const std::vector<Dependency>& found, int joining) const {
 }
 
 bool Planner::accepts(const Nest& nest, const Shape& space) const {
+  if (nest.kind == NestKind::matmul && !runs(Pass::epilogues)) return false;
   if (nest.kind == NestKind::matmul && space.size() == 3 && nest.space.size() == 2)
     return space[0] * space[1] == nest.space[0] && space[2] == nest.space[1];
   // A product with leading axes writes itself and nothing else.
@@ -210,7 +212,7 @@ void Planner::place_matmul(Id id) {
 // A product that starts at another, which nobody else reads, goes on in its registers.
 bool Planner::continues_product(Id id, const Panels& panels) {
   const Record& r = at(id);
-  if (r.in.size() != 3) return false;
+  if (r.in.size() != 3 || !runs(Pass::chain_products)) return false;
   const Id before = r.in[2];
   const Record& first = at(before);
   if (first.op != &packed_matmul_op || uses_[before] != 1 || must_store_[before]) return false;

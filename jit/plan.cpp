@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "jit/pack.h"
+#include "jit/passes.h"
 #include "jit/planner.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
@@ -33,7 +34,7 @@ PlanPtr Planner::make() {
   for (Id id = 0; id < t_.size(); ++id) place(id);
   place_outputs();
   decide_storage();
-  for (std::size_t i = 0; i < plan_.states.size(); ++i) plan_.states[i].in_place = plan_.states[i].y < 0 && may_stay(i);
+  for (std::size_t i = 0; i < plan_.states.size(); ++i) plan_.states[i].in_place = plan_.states[i].y < 0 && runs(Pass::states_in_place) && may_stay(i);
   return std::make_shared<const Plan>(std::move(plan_));
 }
 
@@ -113,7 +114,7 @@ void Planner::fold(Id id, const Record& reduction) {
     const Id x = work.back();
     work.pop_back();
     if (is_source(x)) continue;
-    if (is_elementwise(x) && uses_[x] == 1 && !must_store_[x]) {
+    if (is_elementwise(x) && uses_[x] == 1 && !must_store_[x] && runs(Pass::fold_reductions)) {
       folded_[x] = true;
       for (Id operand : at(x).in) work.push_back(operand);
     } else if (flat && trailing > 1 && !is_source(x)) {

@@ -5,6 +5,7 @@
 #include "ad/grad.h"
 #include "cases.h"
 #include "jit/jit.h"
+#include "jit/passes.h"
 #include "models/cell.h"
 #include "models/dense.h"
 #include "models/gru.h"
@@ -56,7 +57,8 @@ void check_same_bits(const Tree& a, const Tree& b) {
   ++tapeloop::testing::cases;
 }
 
-Options changed(void (*change)(Options&)) {
+template <class Change>
+Options changed(const Change& change) {
   Options o = options();
   change(o);
   return o;
@@ -121,6 +123,32 @@ TEST_CASE("the instruction set changes no bit") {
     ScopedOptions limited(o);
     check_same_bits(expected, jit(training_step)(m, opt, m.cell.initial(3), xs, ys));
   }
+}
+
+TEST_CASE_TEMPLATE("leaving out any pass of the compiler changes no bit", Cell, Lstm, Gru) {
+  auto m = make_model<Cell>(5, 19);
+  auto opt = adam(m, {.lr = 1e-2});
+  for (int batch : {1, 3}) {
+    const Tensor xs = inputs(40, batch, 5, 1), ys = inputs(40, batch, 3, 2);
+    const auto expected = jit(training_step)(m, opt, m.cell.initial(batch), xs, ys);
+    for (const std::string_view pass : pass_names()) {
+      CAPTURE(pass);
+      ScopedOptions without(changed([&](Options& o) { o.without = pass; }));
+      check_same_bits(expected, jit(training_step)(m, opt, m.cell.initial(batch), xs, ys));
+    }
+  }
+  std::string all;
+  for (const std::string_view pass : pass_names()) all += (all.empty() ? "" : ",") + std::string(pass);
+  ScopedOptions without(changed([&](Options& o) { o.without = all; }));
+  const Tensor xs = inputs(6, 2, 5, 1), ys = inputs(6, 2, 3, 2);
+  const auto bare = jit(training_step)(m, opt, m.cell.initial(2), xs, ys);
+  ScopedOptions interpreted(changed([](Options& o) { o.jit = false; }));
+  check_same_bits(jit(training_step)(m, opt, m.cell.initial(2), xs, ys), bare);
+}
+
+TEST_CASE("a pass that there is not is an error that names those there are") {
+  ScopedOptions without(changed([](Options& o) { o.without = "epilogues,magic"; }));
+  CHECK_THROWS_WITH(jit([](const Tensor& x) { return x * 2; })(zeros({3})), doctest::Contains("there is no pass magic"));
 }
 
 TEST_CASE("a compiled scan over ten training steps equals ten calls of the compiled step") {

@@ -1,0 +1,28 @@
+// The transformations that make programs faster, by name, so that what each is worth can be measured. None changes a bit.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace tapeloop {
+
+enum class Pass : unsigned char {
+  block_time,        // strip-mine loops so that what goes in and out of the inner one stays in the cache
+  hoist_before,      // products of what is given over time, for all steps at once
+  hoist_after,       // sums over time, such as the gradients of weights, for all steps at once
+  hoist_invariants,  // what is the same in every step, such as packing weights
+  share_operand,     // products of one left operand are one product
+  epilogues,         // elementwise code goes on in the registers of the product before it
+  chain_products,    // a product that starts at another goes on in its registers
+  fold_reductions,   // elementwise code is computed in the reduction that reads it
+  states_in_place,   // the state of a loop is overwritten where it is read
+  small_products     // products of a few rows are taken without calls
+};
+
+// In the order of their declaration.
+std::span<const std::string_view> pass_names();
+
+// Whether a pass takes part in compilations: options().without does not name it. Throws Error when that names something else.
+bool runs(Pass pass);
+
+}  // namespace tapeloop
