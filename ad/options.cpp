@@ -51,6 +51,7 @@ Options from_environment() {
   o.denormals = number("TAPELOOP_DENORMALS", 0) != 0;
   o.cache = number("TAPELOOP_CACHE", 1) != 0;
   o.without = text("TAPELOOP_WITHOUT");
+  o.profile = number("TAPELOOP_PROFILE", 0) != 0;
   o.trace = text("TAPELOOP_TRACE");
   check(o, Where());
   return o;

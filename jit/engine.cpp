@@ -38,6 +38,7 @@
 
 #include "ad/error.h"
 #include "ad/options.h"
+#include "jit/listener.h"
 
 namespace tapeloop {
 namespace {
@@ -161,6 +162,7 @@ class LinkedModule final : public CompiledModule {
     session_.setErrorReporter([](llvm::Error error) { llvm::consumeError(std::move(error)); });
     try {
       check(library_.define(llvm::orc::absoluteSymbols(addresses(symbols))));
+      announce_code(session_, layer_);
       check(layer_.add(library_, std::move(object)));
     } catch (...) {
       end();

@@ -265,13 +265,17 @@ PlanPtr make_plan(const TapePtr& tape, std::size_t constants, std::size_t states
   return Planner(tape, constants, states).make();
 }
 
-std::string to_string(const Plan& plan) {
+std::string_view name_of(NestKind kind) {
   static constexpr std::string_view kNames[] = {"map",  "matmul",  "reduce", "argmax", "prefix",
                                                 "sort", "scatter", "loop",   "branch"};
+  return kNames[std::size_t(kind)];
+}
+
+std::string to_string(const Plan& plan) {
   std::string text;
   for (std::size_t n = 0; n < plan.nests.size(); ++n) {
     const Nest& nest = plan.nests[n];
-    text += fmt::format("nest {}: {} {} for %{}\n", n, kNames[int(nest.kind)], to_string(nest.space), nest.root);
+    text += fmt::format("nest {}: {} {} for %{}\n", n, name_of(nest.kind), to_string(nest.space), nest.root);
     for (const PlanPtr& body : plan.bodies[nest.root])
       if (nest.kind == NestKind::loop || nest.kind == NestKind::branch) text += "  {\n" + to_string(*body) + "  }\n";
     for (const Write& w : nest.writes)

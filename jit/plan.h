@@ -4,6 +4,8 @@
 // views are index arithmetic of whoever reads them. Nests run in order.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "ad/tape.h"
@@ -60,6 +62,7 @@ struct Plan {
 // with `constants`.
 PlanPtr make_plan(const TapePtr& tape, std::size_t constants = 0, std::size_t states = 0);
 
+std::string_view name_of(NestKind kind);
 std::string to_string(const Plan& plan);
 
 }  // namespace tapeloop

@@ -1,10 +1,17 @@
 // What compiled programs promise beyond the bits of single ops (tests/ops_test.cpp): one compilation for every length and
 // batch, the same bits on every number of threads and instruction set, whole training loops.
 #include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
 
 #include "ad/grad.h"
 #include "cases.h"
+#include "jit/describe.h"
 #include "jit/jit.h"
+#include "jit/pack.h"
 #include "jit/passes.h"
 #include "models/cell.h"
 #include "models/dense.h"
@@ -144,6 +151,34 @@ TEST_CASE_TEMPLATE("leaving out any pass of the compiler changes no bit", Cell, 
   const auto bare = jit(training_step)(m, opt, m.cell.initial(2), xs, ys);
   ScopedOptions interpreted(changed([](Options& o) { o.jit = false; }));
   check_same_bits(jit(training_step)(m, opt, m.cell.initial(2), xs, ys), bare);
+}
+
+TEST_CASE("compiled code has names for perf when these are asked for") {
+  const std::string path = "/tmp/perf-" + std::to_string(getpid()) + ".map";
+  const auto f = [](const Tensor& a, const Tensor& b) { return tanh(matmul(a, b)); };
+  const Tensor a = inputs(1, 30, 20, 1), b = inputs(1, 20, 40, 2);
+  const auto product = [&] { (void)jit(f)(at(a, 0, 0), at(b, 0, 0)); };
+  product();
+  CHECK(!std::ifstream(path));
+  ScopedOptions named(changed([](Options& o) { o.profile = true; }));
+  product();
+  std::ifstream file(path);
+  std::stringstream map;
+  map << file.rdbuf();
+  (void)std::remove(path.c_str());
+  CHECK(map.str().find(" tapeloop::program\n") != std::string::npos);
+  CHECK(map.str().find(" tapeloop::tile_f32_") != std::string::npos);
+}
+
+TEST_CASE("what a kernel does is told in operations and bytes") {
+  const auto f = [](const Tensor& a, const Tensor& b) { return tanh(matmul(a, b)); };
+  const TapePtr tape =
+      trace([&](const Tensors& in) { return f(in[0], in[1]); }, Recorder::Captures::recorded, Tensors{zeros({30, 20}), zeros({20, 40})}).tape;
+  const std::string text = describe(*make_plan(pack_matmuls(tape)), target_for("avx2"));
+  // 2 · 30 · 20 · 40 and tanh of 30 · 40; both operands read, the packed one with its empty columns.
+  CHECK(text.find("kernel matmul [30, 40] tile") != std::string::npos);
+  CHECK(text.find(": 49200 FLOP, 6240 bytes read, 4800 written\n") != std::string::npos);
+  CAPTURE(text);
 }
 
 TEST_CASE("a pass that there is not is an error that names those there are") {

@@ -128,7 +128,7 @@ TEST_CASE("math: f32 within its bounds, all 2^32 arguments" * doctest::test_suit
       for (uint32_t i = 0; i < kBlock; ++i) xs[i] = std::bit_cast<float>(uint32_t(first) + i);
       measure_f32(f, xs, compiled, worst);
     }
-    MESSAGE(f.name << " f32: " << worst.ulp << " ulp, at " << worst.at);
+    MESSAGE(std::string(f.name) << " f32: " << worst.ulp << " ulp, at " << worst.at);
     report(f.name, Dtype::f32, worst, f.bound);
   }
 }
@@ -231,7 +231,7 @@ TEST_CASE("math: f64 within its bounds, 10^7 arguments" * doctest::test_suite("s
       worst.add_error(part.ulp, part.at);
       if (part.wrong != 0) worst.add_wrong(part.first_wrong);
     }
-    MESSAGE(f.name << " f64: " << worst.ulp << " ulp, at " << worst.at);
+    MESSAGE(std::string(f.name) << " f64: " << worst.ulp << " ulp, at " << worst.at);
     report(f.name, Dtype::f64, worst, f.bound);
   }
 }
