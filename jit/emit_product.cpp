@@ -102,15 +102,23 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   begin_product(p, frame);
   const std::int64_t whole = panels.columns / panels.panel_columns(), count = panels.count();
 
-  // Threads take panels; where there are too few, rows.
-  Value *row_begin = number(0), *row_end = extent(nest.space[0]), *panel_begin = number(0), *panel_end = number(count);
-  if (count > 1)
-    std::tie(panel_begin, panel_end) = share(number(count), 1);
-  else
-    std::tie(row_begin, row_end) = share(row_end, rows_of_tile(target_, p.dtype, p.vectors));
-  // As many rows at a time as stay in the cache while all panels pass.
+  // Threads take panels, so that each reads its part of the right operand only; or rows, so that it reads its part of the
+  // left one and finds in its cache what it has computed of these rows before. Whichever is more to read decides.
   const Record& r = p.terms[0].record;
   const Shape& a = frame[r.in[0]].type.shape;
+  Value* rows = extent(nest.space[0]);
+  Value* by_rows = b_.getInt1(count == 1);
+  if (count > 1 && !r.attrs.flag("transpose_a") && a[1].is_number()) {
+    const std::int64_t depth = a[1].value(), columns = panels.streams * panels.columns;
+    by_rows = b_.CreateICmpSGE(rows, number(depth * columns / std::max<std::int64_t>(depth + columns, 1)));
+  }
+  const auto [first_row, last_row] = share(rows, rows_of_tile(target_, p.dtype, p.vectors));
+  const auto [first_panel, last_panel] = share(number(count), 1);
+  Value* row_begin = b_.CreateSelect(by_rows, first_row, number(0));
+  Value* row_end = b_.CreateSelect(by_rows, last_row, rows);
+  Value* panel_begin = b_.CreateSelect(by_rows, number(0), first_panel);
+  Value* panel_end = b_.CreateSelect(by_rows, number(count), last_panel);
+  // As many rows at a time as stay in the cache while all panels pass.
   Value* row_bytes =
       b_.CreateMul(extent(a[a.size() - (r.attrs.flag("transpose_a") ? 2 : 1)]), number(size_of(p.dtype)));
   Value* fits = b_.CreateSDiv(number(kBytesOfRows),

@@ -233,9 +233,11 @@ int CompiledProgram::threads_for(const Layout& layout) const {
 void CompiledProgram::learn(const Layout& layout, int threads, double seconds) const {
   Layout::Pace& pace = *layout.pace;
   std::lock_guard lock(pace.mutex);
-  const bool together_before = pace.together < pace.alone;
+  if (pace.calls == 1) return;  // in which memory is mapped and threads are started
+  const bool together_before = pace.together < pace.alone, trial = (threads > 1) != together_before;
   double& usual = threads > 1 ? pace.together : pace.alone;
-  usual = usual == 0 ? seconds : 0.5 * (usual + seconds);
+  // What was found long ago says nothing against a trial.
+  usual = usual == 0 || trial ? seconds : 0.5 * (usual + seconds);
   if (pace.together != 0 && pace.alone != 0 && (pace.together < pace.alone) != together_before)
     pace.patience = pace.until_trial = 8;
 }
