@@ -134,7 +134,7 @@ class Tapeloop final : public Contender {
     threads_.reset();
     Options with_threads = options();
     with_threads.threads = problem.threads;
-    with_threads.without = without_;
+    if (!without_.empty()) with_threads.without = without_;
     threads_.emplace(with_threads);
     solve_ = solution_of(problem);
     if (solve_) solve_();  // compiles

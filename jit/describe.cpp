@@ -8,7 +8,6 @@
 #include "jit/tile.h"
 
 namespace tapeloop {
-
 namespace {
 
 class Description {
@@ -62,10 +61,7 @@ class Description {
       return;
     }
     if (r.op->kind == Kind::matmul) {
-      const Shape& a = t_[r.in[0]].type.shape;
-      std::int64_t sums = 1;
-      for (const Extent& e : a) sums *= e.value();
-      flop_ += 2 * sums * r.type.shape.back().value();
+      flop_ += 2 * extent_product(t_[r.in[0]].type.shape).value() * r.type.shape.back().value();
     } else if (r.op->kind == Kind::elementwise) {
       flop_ += extent_product(r.type.shape).value();
     } else if (r.op->kind == Kind::reduce) {

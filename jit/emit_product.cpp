@@ -100,7 +100,7 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
             nullptr, nullptr, nullptr, nullptr};
   if (is_small(p, frame)) return emit_small_product(p, frame);
   begin_product(p, frame);
-  const std::int64_t whole = panels.columns / panels.panel_columns(), count = panels.count();
+  const std::int64_t whole = panels.whole(), count = panels.count();
 
   // Threads take panels, so that each reads its part of the right operand only; or rows, so that it reads its part of the
   // left one and finds in its cache what it has computed of these rows before. Whichever is more to read decides.
@@ -142,8 +142,7 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
 
 // Some rows of one panel, of which `valid` columns of each stream exist.
 void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t valid, Value* row_begin, Value* row_end) {
-  const int vectors =
-      valid < p.panels.panel_columns() ? int(p.panels.streams) * int((valid + kLanes - 1) / kLanes) : p.vectors;
+  const int vectors = int(p.panels.streams * p.panels.used(valid));
   const int most = rows_of_tile(target_, p.dtype, vectors);
   // Tiles of nearly equal height: one of a row or two would wait for its own sums.
   Value* rows = b_.CreateSub(row_end, row_begin);
@@ -266,7 +265,7 @@ std::vector<Value*> Emitter::start_row(Product& p, Frame& frame, Value* row, Val
   std::vector<Value*> sums;
   const Record& r = frame[p.nest.terms[0]];
   const Ints& streams = r.attrs.get<Ints>("starts");
-  const std::int64_t used = (std::min(valid, p.panels.panel_columns()) + kLanes - 1) / kLanes;
+  const std::int64_t used = p.panels.used(valid);
   llvm::Type* vector = lanes(element(p.dtype));
   Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
   for (std::int64_t s = 0; s < p.panels.streams; ++s) {
@@ -293,7 +292,7 @@ std::vector<Value*> Emitter::start_row(Product& p, Frame& frame, Value* row, Val
 
 // Everything that this nest computes of one row of a tile, then its stores.
 void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, Value* panel, std::int64_t valid) {
-  const std::int64_t used = (std::min(valid, p.panels.panel_columns()) + kLanes - 1) / kLanes;
+  const std::int64_t used = p.panels.used(valid);
   Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
   for (std::int64_t v = 0; v < used; ++v) {
     known_.clear();

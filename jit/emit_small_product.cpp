@@ -25,7 +25,7 @@ bool Emitter::is_small(const Product& p, const Frame& frame) const {
 
 void Emitter::emit_small_product(Product& p, Frame& frame) {
   const Panels& panels = p.panels;
-  const std::int64_t whole = panels.columns / panels.panel_columns(), count = panels.count();
+  const std::int64_t whole = panels.whole(), count = panels.count();
   const std::int64_t room = rows_of_tile(target_, p.dtype, p.vectors) / p.nest.space[0].value();
   const std::int64_t together = std::clamp<std::int64_t>(std::min(room, whole), 1, 4);
   const auto [begin, end] = share(number(count), 1);
@@ -46,7 +46,7 @@ void Emitter::emit_small_product(Product& p, Frame& frame) {
 // All rows of some panels from `panel` on, each with `valid` columns of every stream.
 void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int64_t panels, std::int64_t valid) {
   const std::int64_t rows = p.nest.space[0].value(), size = size_of(p.dtype), vector_bytes = kLanes * size;
-  const std::int64_t vectors = p.panels.streams * ((valid + kLanes - 1) / kLanes);
+  const std::int64_t vectors = p.panels.streams * p.panels.used(valid);
   llvm::Type* vector = lanes(element(p.dtype));
   auto at = [&](Value* base, std::int64_t bytes) {
     return b_.CreateConstGEP1_64(b_.getInt8Ty(), base, std::uint64_t(bytes));

@@ -7,6 +7,8 @@
 // belongs to one hidden unit ends up in registers together.
 #pragma once
 
+#include <algorithm>
+
 #include "ad/tape.h"
 
 namespace tapeloop {
@@ -26,6 +28,9 @@ struct Panels {
   std::int64_t panel_columns() const { return width * kLanes; }  // of one stream
   std::int64_t vectors() const { return streams * width; }       // of one panel
   std::int64_t count() const { return (columns + panel_columns() - 1) / panel_columns(); }
+  std::int64_t whole() const { return columns / panel_columns(); }  // panels without empty columns
+  // Vectors of one stream that hold the first `valid` columns of a panel.
+  std::int64_t used(std::int64_t valid) const { return (std::min(valid, panel_columns()) + kLanes - 1) / kLanes; }
   std::int64_t streams_of(std::int64_t all_columns) const { return columns > 0 ? all_columns / columns : streams; }
 
  private:

@@ -68,20 +68,15 @@ bool Planner::accepts(const Nest& nest, const Shape& space) const {
   return walks && nest.space == space;
 }
 
-std::vector<Planner::Dependency> Planner::dependencies_of(Id id) const {
+// The first nest that has all it needs: there its operands are at hand, and what follows need not wait for later products.
+// What needs no nest is computed as late as it can be.
+int Planner::find_nest(Id id, const Shape& space) const {
   std::vector<Dependency> found;
   if (is_elementwise(id)) {
     for (Id operand : at(id).in) dependencies(operand, true, found);
   } else {
     dependencies(id, true, found);
   }
-  return found;
-}
-
-// The first nest that has all it needs: there its operands are at hand, and what follows need not wait for later products.
-// What needs no nest is computed as late as it can be.
-int Planner::find_nest(Id id, const Shape& space) const {
-  const std::vector<Dependency> found = dependencies_of(id);
   const int count = int(plan_.nests.size());
   for (int i = 0; i < count; ++i) {
     const int n = found.empty() ? count - 1 - i : i;
@@ -103,9 +98,14 @@ bool Planner::may_wait(Id id) const {
 }
 
 void Planner::put(Id id, int nest) {
-  plan_.nest_of[id] = nest;
-  for (Id operand : at(id).in)
-    if (is_waiting(operand)) put(operand, nest);
+  std::vector<Id> work{id};
+  while (!work.empty()) {
+    const Id x = work.back();
+    work.pop_back();
+    plan_.nest_of[x] = nest;
+    for (Id operand : at(x).in)
+      if (is_waiting(operand)) work.push_back(operand);
+  }
 }
 
 void Planner::place_elementwise(Id id) {

@@ -34,7 +34,8 @@ PlanPtr Planner::make() {
   for (Id id = 0; id < t_.size(); ++id) place(id);
   place_outputs();
   decide_storage();
-  for (std::size_t i = 0; i < plan_.states.size(); ++i) plan_.states[i].in_place = plan_.states[i].y < 0 && runs(Pass::states_in_place) && may_stay(i);
+  if (runs(Pass::states_in_place))
+    for (std::size_t i = 0; i < plan_.states.size(); ++i) plan_.states[i].in_place = plan_.states[i].y < 0 && may_stay(i);
   return std::make_shared<const Plan>(std::move(plan_));
 }
 

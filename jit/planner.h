@@ -64,7 +64,6 @@ class Planner {
   void dependencies(Id id, bool aligned, std::vector<Dependency>& found) const;
   int earliest(const std::vector<Dependency>& found, int joining = -1) const;
   bool accepts(const Nest& nest, const Shape& space) const;
-  std::vector<Dependency> dependencies_of(Id id) const;
   int find_nest(Id id, const Shape& space) const;
   bool is_waiting(Id id) const;
   bool may_wait(Id id) const;

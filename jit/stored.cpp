@@ -11,9 +11,9 @@ namespace tapeloop {
 ProgramKey::ProgramKey(const Tape& tape, const Target& target, Threads threads) {
   // Who looks at the stages of a compilation wants to see all of them.
   if (!options().cache || options().debug >= 2 || !options().dump.empty()) return;
-  key_ = fmt::format("library {}\nLLVM {}\ncpu {} {} {}\ndenormals {}\none thread {}\nwithout {}\n", kBuildId, LLVM_VERSION_STRING, target.cpu,
-                     target.features, target.vector_bytes, options().denormals, threads == Threads::one,
-                     options().without) +
+  key_ = fmt::format("library {}\nLLVM {}\ncpu {} {} {}\ndenormals {}\none thread {}\nwithout {}\n", kBuildId,
+                     LLVM_VERSION_STRING, target.cpu, target.features, target.vector_bytes, options().denormals,
+                     threads == Threads::one, options().without) +
          serialized(tape, symbols_);
 }
 

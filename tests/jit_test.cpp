@@ -175,10 +175,10 @@ TEST_CASE("what a kernel does is told in operations and bytes") {
   const TapePtr tape =
       trace([&](const Tensors& in) { return f(in[0], in[1]); }, Recorder::Captures::recorded, Tensors{zeros({30, 20}), zeros({20, 40})}).tape;
   const std::string text = describe(*make_plan(pack_matmuls(tape)), target_for("avx2"));
+  CAPTURE(text);
   // 2 · 30 · 20 · 40 and tanh of 30 · 40; both operands read, the packed one with its empty columns.
   CHECK(text.find("kernel matmul [30, 40] tile") != std::string::npos);
   CHECK(text.find(": 49200 FLOP, 6240 bytes read, 4800 written\n") != std::string::npos);
-  CAPTURE(text);
 }
 
 TEST_CASE("a pass that there is not is an error that names those there are") {
