@@ -24,11 +24,21 @@ Tensor run_full(const Op&, std::span<const Tensor>, const Attrs& attrs, const Ty
   auto buffer = Buffer::allocate(count * size_of(type.dtype));
   const double value = attrs.get<double>("value");
   switch (type.dtype) {
-    case Dtype::f32: fill(buffer->data(), count, float(value)); break;
-    case Dtype::f64: fill(buffer->data(), count, value); break;
-    case Dtype::i32: fill(buffer->data(), count, std::int32_t(value)); break;
-    case Dtype::u32: fill(buffer->data(), count, std::uint32_t(value)); break;
-    default: fill(buffer->data(), count, value != 0); break;
+    case Dtype::f32:
+      fill(buffer->data(), count, float(value));
+      break;
+    case Dtype::f64:
+      fill(buffer->data(), count, value);
+      break;
+    case Dtype::i32:
+      fill(buffer->data(), count, std::int32_t(value));
+      break;
+    case Dtype::u32:
+      fill(buffer->data(), count, std::uint32_t(value));
+      break;
+    default:
+      fill(buffer->data(), count, value != 0);
+      break;
   }
   return Tensor(type, std::move(buffer));
 }
@@ -53,7 +63,8 @@ constinit const Op mul_op = elementwise({
     .infer = infer_number,
 });
 
-constinit const Op full_op = {.name = "full", .kind = Kind::source, .cheap = true, .infer = infer_full, .run = run_full};
+constinit const Op full_op = {
+    .name = "full", .kind = Kind::source, .cheap = true, .infer = infer_full, .run = run_full};
 
 constinit const Op stop_gradient_op = elementwise({
     .name = "stop_gradient",

@@ -85,19 +85,19 @@ std::size_t Attrs::hash() const {
   std::size_t h = entries_.size();
   for (const Entry& entry : entries_) {
     h = hash_combine(h, entry.second.index());
-    h = hash_combine(h, std::visit(Overloaded{[](std::int64_t x) { return std::size_t(x); },
-                                              [](double x) { return std::size_t(std::bit_cast<std::uint64_t>(x)); },
-                                              [](const std::string& x) { return std::hash<std::string>{}(x); },
-                                              [](const Ints& x) {
-                                                std::size_t s = x.size();
-                                                for (std::int64_t i : x) s = hash_combine(s, std::size_t(i));
-                                                return s;
-                                              },
-                                              [](const Shape& x) { return hash_of(x); },
-                                              [](Dtype x) { return std::size_t(x); },
-                                              [](const TapePtr& x) { return x->hash; },
-                                              [](const Tensor& x) { return hash_of(x.type()); }},
-                                   entry.second));
+    h = hash_combine(
+        h, std::visit(
+               Overloaded{[](std::int64_t x) { return std::size_t(x); },
+                          [](double x) { return std::size_t(std::bit_cast<std::uint64_t>(x)); },
+                          [](const std::string& x) { return std::hash<std::string>{}(x); },
+                          [](const Ints& x) {
+                            std::size_t s = x.size();
+                            for (std::int64_t i : x) s = hash_combine(s, std::size_t(i));
+                            return s;
+                          },
+                          [](const Shape& x) { return hash_of(x); }, [](Dtype x) { return std::size_t(x); },
+                          [](const TapePtr& x) { return x->hash; }, [](const Tensor& x) { return hash_of(x.type()); }},
+               entry.second));
   }
   return h;
 }

@@ -15,21 +15,31 @@ constexpr bool is_integer(Dtype d) { return d == Dtype::i32 || d == Dtype::u32; 
 // Bytes of one element; a boolean is one byte, 0 or 1.
 constexpr int size_of(Dtype d) {
   switch (d) {
-    case Dtype::f64: return 8;
-    case Dtype::boolean: return 1;
-    case Dtype::tuple: return 0;
-    default: return 4;
+    case Dtype::f64:
+      return 8;
+    case Dtype::boolean:
+      return 1;
+    case Dtype::tuple:
+      return 0;
+    default:
+      return 4;
   }
 }
 
 constexpr std::string_view name_of(Dtype d) {
   switch (d) {
-    case Dtype::f32: return "f32";
-    case Dtype::f64: return "f64";
-    case Dtype::i32: return "i32";
-    case Dtype::u32: return "u32";
-    case Dtype::boolean: return "bool";
-    case Dtype::tuple: return "tuple";
+    case Dtype::f32:
+      return "f32";
+    case Dtype::f64:
+      return "f64";
+    case Dtype::i32:
+      return "i32";
+    case Dtype::u32:
+      return "u32";
+    case Dtype::boolean:
+      return "bool";
+    case Dtype::tuple:
+      return "tuple";
   }
   return "?";
 }
@@ -38,24 +48,38 @@ constexpr std::string_view name_of(Dtype d) {
 template <class T>
 constexpr Dtype dtype_of();
 template <>
-constexpr Dtype dtype_of<float>() { return Dtype::f32; }
+constexpr Dtype dtype_of<float>() {
+  return Dtype::f32;
+}
 template <>
-constexpr Dtype dtype_of<double>() { return Dtype::f64; }
+constexpr Dtype dtype_of<double>() {
+  return Dtype::f64;
+}
 template <>
-constexpr Dtype dtype_of<std::int32_t>() { return Dtype::i32; }
+constexpr Dtype dtype_of<std::int32_t>() {
+  return Dtype::i32;
+}
 template <>
-constexpr Dtype dtype_of<std::uint32_t>() { return Dtype::u32; }
+constexpr Dtype dtype_of<std::uint32_t>() {
+  return Dtype::u32;
+}
 template <>
-constexpr Dtype dtype_of<bool>() { return Dtype::boolean; }
+constexpr Dtype dtype_of<bool>() {
+  return Dtype::boolean;
+}
 
 // f(T()) for the C++ type T that stores the numbers of `dtype`, which is none of boolean and tuple.
 template <class F>
 void with_number_type(Dtype dtype, F&& f) {
   switch (dtype) {
-    case Dtype::f32: return f(float());
-    case Dtype::f64: return f(double());
-    case Dtype::i32: return f(std::int32_t());
-    default: return f(std::uint32_t());
+    case Dtype::f32:
+      return f(float());
+    case Dtype::f64:
+      return f(double());
+    case Dtype::i32:
+      return f(std::int32_t());
+    default:
+      return f(std::uint32_t());
   }
 }
 

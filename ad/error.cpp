@@ -28,7 +28,7 @@ Error Error::called_from(std::string_view name, const Where& where) const {
 }
 
 InternalError::InternalError(const std::string& what, const Where& where)
-    : std::logic_error(fmt::format("internal error: {}\n  at {}\n  this is a defect of tapeloop, not of your program", what,
-                                   describe(where))) {}
+    : std::logic_error(fmt::format("internal error: {}\n  at {}\n  this is a defect of tapeloop, not of your program",
+                                   what, describe(where))) {}
 
 }  // namespace tapeloop

@@ -31,7 +31,8 @@ Tensors value_and_gradients(const TapePtr& tape, const Tensors& inputs, const st
                 "reduce it with sum() or mean(); vjp(f) differentiates functions with many results");
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (wanted[i] && !is_float(inputs[i].dtype()))
-      throw Error(fmt::format("grad: {} is {}: integers do not take gradients", names[i], to_string(inputs[i].type())), loss.where,
+      throw Error(fmt::format("grad: {} is {}: integers do not take gradients", names[i], to_string(inputs[i].type())),
+                  loss.where,
                   "differentiate with respect to another argument: grad<I>(f); or cast() it to a float dtype");
 
   VjpRequest request{wanted, std::vector<bool>(tape->outputs.size(), false), {}};

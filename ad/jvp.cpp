@@ -16,7 +16,8 @@ Pushforward elementwise_pushforward(const Record& r, const Tensors& in, const Te
     const Tensors partials = r.op->partials(in, y);
     for (std::size_t i = 0; i < in.size(); ++i)
       if (!dots[i].is_empty() && !partials[i].is_empty())
-        dot = accumulate(dot, is_full_of(partials[i], 1) ? dots[i] : record(mul_op, {dots[i], partials[i]}, {}, r.where));
+        dot =
+            accumulate(dot, is_full_of(partials[i], 1) ? dots[i] : record(mul_op, {dots[i], partials[i]}, {}, r.where));
   }
   return {y, {dot}};
 }
@@ -25,7 +26,9 @@ Pushforward elementwise_pushforward(const Record& r, const Tensors& in, const Te
 Pushforward linear_pushforward(const Record& r, const Tensors& in, const Tensors& dots) {
   Tensors full_dots;
   for (std::size_t i = 0; i < in.size(); ++i)
-    full_dots.push_back(dots[i].is_empty() && is_float(in[i].dtype()) ? zeros_like(in[i]) : dots[i].is_empty() ? in[i] : dots[i]);
+    full_dots.push_back(dots[i].is_empty() && is_float(in[i].dtype()) ? zeros_like(in[i])
+                        : dots[i].is_empty()                          ? in[i]
+                                                                      : dots[i]);
   Tensor y = record(*r.op, in, r.attrs, r.where);
   Tensor dot = record(*r.op, full_dots, r.attrs, r.where);
   if (r.type.parts) return {y, picks(dot)};

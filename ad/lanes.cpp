@@ -10,10 +10,35 @@
 namespace tapeloop {
 namespace {
 
-constexpr std::string_view kNames[] = {"input", "literal", "add", "sub", "mul", "div", "fma", "neg", "abs", "min", "max",
-                                       "sqrt", "floor", "round", "scale_by_power", "eq", "lt", "le", "select", "and",
-                                       "or", "xor", "shl", "shr", "mulhi", "bitcast", "bits_of_exponent",
-                                       "with_exponent", "convert"};
+constexpr std::string_view kNames[] = {"input",
+                                       "literal",
+                                       "add",
+                                       "sub",
+                                       "mul",
+                                       "div",
+                                       "fma",
+                                       "neg",
+                                       "abs",
+                                       "min",
+                                       "max",
+                                       "sqrt",
+                                       "floor",
+                                       "round",
+                                       "scale_by_power",
+                                       "eq",
+                                       "lt",
+                                       "le",
+                                       "select",
+                                       "and",
+                                       "or",
+                                       "xor",
+                                       "shl",
+                                       "shr",
+                                       "mulhi",
+                                       "bitcast",
+                                       "bits_of_exponent",
+                                       "with_exponent",
+                                       "convert"};
 
 Lane append(LaneProgram& program, const LaneInstr& instr) {
   if (program.code.size() > std::numeric_limits<std::uint16_t>::max())
@@ -25,8 +50,8 @@ Lane append(LaneProgram& program, const LaneInstr& instr) {
 Lane binary(LaneOp op, Lane a, Lane b) {
   const bool compares = op == LaneOp::eq || op == LaneOp::lt || op == LaneOp::le;
   if (a.dtype() != b.dtype())
-    throw InternalError(fmt::format("lane {}: operands are {} and {}", kNames[int(op)], name_of(a.dtype()),
-                                    name_of(b.dtype())));
+    throw InternalError(
+        fmt::format("lane {}: operands are {} and {}", kNames[int(op)], name_of(a.dtype()), name_of(b.dtype())));
   const Lane args[] = {a, b};
   return a.emit(op, compares ? Dtype::boolean : a.dtype(), args);
 }
@@ -38,7 +63,8 @@ Lane unary(LaneOp op, Dtype dtype, Lane a) { return a.emit(op, dtype, {&a, 1}); 
 int arity(LaneOp op) {
   switch (op) {
     case LaneOp::input:
-    case LaneOp::literal: return 0;
+    case LaneOp::literal:
+      return 0;
     case LaneOp::neg:
     case LaneOp::abs:
     case LaneOp::sqrt:
@@ -46,10 +72,13 @@ int arity(LaneOp op) {
     case LaneOp::round:
     case LaneOp::bitcast:
     case LaneOp::bits_of_exponent:
-    case LaneOp::convert: return 1;
+    case LaneOp::convert:
+      return 1;
     case LaneOp::fma:
-    case LaneOp::select: return 3;
-    default: return 2;
+    case LaneOp::select:
+      return 3;
+    default:
+      return 2;
   }
 }
 
@@ -70,11 +99,15 @@ Lane Lane::literal_bits(Dtype dtype, std::uint64_t bits) const {
 
 Lane Lane::literal(Dtype dtype, double value) const {
   switch (dtype) {
-    case Dtype::f32: return literal_bits(dtype, std::bit_cast<std::uint32_t>(float(value)));
-    case Dtype::f64: return literal_bits(dtype, std::bit_cast<std::uint64_t>(value));
+    case Dtype::f32:
+      return literal_bits(dtype, std::bit_cast<std::uint32_t>(float(value)));
+    case Dtype::f64:
+      return literal_bits(dtype, std::bit_cast<std::uint64_t>(value));
     case Dtype::i32:
-    case Dtype::u32: return literal_bits(dtype, std::uint32_t(std::int64_t(value)));
-    default: return literal_bits(Dtype::boolean, value != 0);
+    case Dtype::u32:
+      return literal_bits(dtype, std::uint32_t(std::int64_t(value)));
+    default:
+      return literal_bits(Dtype::boolean, value != 0);
   }
 }
 

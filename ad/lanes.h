@@ -21,25 +21,35 @@
 namespace tapeloop {
 
 enum class LaneOp : std::uint8_t {
-  input,           // operand number `a` of the op
-  literal,         // the constant `bits`
-  add, sub, mul,   // floats; integers wrap modulo 2^32
-  div,             // floats only
-  fma,             // a*b + c, rounded once; floats only
-  neg, abs,        // floats: sign bit only; i32 wraps
-  min, max,        // a NaN operand gives NaN; -0 < +0; while denormals are flushed, one counts as a zero of its sign
-  sqrt,            // floats
-  floor, round,    // floats; round is to nearest, ties to even; the sign of zero is kept
+  input,    // operand number `a` of the op
+  literal,  // the constant `bits`
+  add,
+  sub,
+  mul,  // floats; integers wrap modulo 2^32
+  div,  // floats only
+  fma,  // a*b + c, rounded once; floats only
+  neg,
+  abs,  // floats: sign bit only; i32 wraps
+  min,
+  max,   // a NaN operand gives NaN; -0 < +0; while denormals are flushed, one counts as a zero of its sign
+  sqrt,  // floats
+  floor,
+  round,           // floats; round is to nearest, ties to even; the sign of zero is kept
   scale_by_power,  // a · 2^b for an integral float b; needs 0.5 <= |a| <= 4 and |b| <= 252 (f32), 2044 (f64)
-  eq, lt, le,      // boolean result; false when an operand is NaN
-  select,          // a ? b : c, bitwise
-  and_, or_, xor_, // integers and booleans
-  shl, shr,        // integers, by a literal 0..31 given as operand b; shr is logical on u32, arithmetic on i32
-  mulhi,           // u32: the high 32 bits of the 64-bit product
-  bitcast,         // f32 <-> u32 <-> i32, same bits
-  bits_of_exponent, // f64 only: the top 32 bits (sign, exponent, high mantissa) as u32
-  with_exponent,    // f64 only: `a` with its top 32 bits replaced by u32 `b`
-  convert,         // between dtypes: to integer truncates and saturates, NaN to 0; to boolean is a != 0
+  eq,
+  lt,
+  le,      // boolean result; false when an operand is NaN
+  select,  // a ? b : c, bitwise
+  and_,
+  or_,
+  xor_,  // integers and booleans
+  shl,
+  shr,               // integers, by a literal 0..31 given as operand b; shr is logical on u32, arithmetic on i32
+  mulhi,             // u32: the high 32 bits of the 64-bit product
+  bitcast,           // f32 <-> u32 <-> i32, same bits
+  bits_of_exponent,  // f64 only: the top 32 bits (sign, exponent, high mantissa) as u32
+  with_exponent,     // f64 only: `a` with its top 32 bits replaced by u32 `b`
+  convert,           // between dtypes: to integer truncates and saturates, NaN to 0; to boolean is a != 0
 };
 
 struct LaneInstr {

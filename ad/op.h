@@ -25,11 +25,11 @@ enum class Kind : std::uint8_t {
   prefix,       // every partial result along an axis: cumsum, linear_recurrence
   sort,         // argsort along an axis
   matmul,
-  index,        // gather, scatter
-  loop,         // scan, while_loop
-  branch,       // cond
-  call,         // a tape as one record: checkpoint, custom rules; the compiler puts the tape in its place
-  pick,         // one result of a record with several
+  index,   // gather, scatter
+  loop,    // scan, while_loop
+  branch,  // cond
+  call,    // a tape as one record: checkpoint, custom rules; the compiler puts the tape in its place
+  pick,    // one result of a record with several
 };
 
 // Which operands want a cotangent, and which results may receive one.
@@ -64,10 +64,11 @@ struct Batched {
 struct Op {
   std::string_view name;
   Kind kind = Kind::elementwise;
-  bool cheap = false;     // arithmetic and views: may be computed again instead of kept
-  bool linear = false;    // linear in all its operands together: the tangent of the op is the op of the tangents
-  LaneOp fold = LaneOp::add;  // reduce: how two elements become one; prefix: the operation whose neutral element it begins with
-  int start = -1;         // index of the optional operand from which the op's sums start (matmul 2, sum 1)
+  bool cheap = false;   // arithmetic and views: may be computed again instead of kept
+  bool linear = false;  // linear in all its operands together: the tangent of the op is the op of the tangents
+  LaneOp fold =
+      LaneOp::add;  // reduce: how two elements become one; prefix: the operation whose neutral element it begins with
+  int start = -1;   // index of the optional operand from which the op's sums start (matmul 2, sum 1)
 
   // Result type from operand types; throws Error with the user's line. Records and runs share it.
   Type (*infer)(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) = nullptr;
@@ -92,9 +93,9 @@ struct Op {
 
 // Rules for `infer`. All check that shapes agree.
 Type infer_same(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);
-Type infer_float(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);      // floats only
-Type infer_number(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);     // no booleans
-Type infer_comparison(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where); // to boolean
+Type infer_float(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);       // floats only
+Type infer_number(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);      // no booleans
+Type infer_comparison(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where);  // to boolean
 
 // How an elementwise op is written. The Jacobian is diagonal, so one function serves both modes: `partials` gives ∂y/∂xᵢ
 // (written with y where that spares keeping x; empty: zero), `flow` gives v·∂y/∂xᵢ where the product must not be taken
@@ -108,7 +109,6 @@ struct Elementwise {
   // Result dtype and dtype check; the default wants all operands of one dtype, which is the result's.
   Type (*infer)(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) = infer_same;
 };
-
 
 // The meaning of every elementwise op: its lane program, run over the elements.
 Tensor run_elementwise(const Op& op, std::span<const Tensor> in, const Attrs& attrs, const Type& type);

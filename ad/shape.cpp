@@ -24,13 +24,20 @@ void pin_leaves(const std::shared_ptr<Symbol>& root) {
 
 std::int64_t apply(char form, std::int64_t a, std::int64_t b) {
   switch (form) {
-    case '+': return a + b;
-    case '-': return a - b;
-    case '*': return a * b;
-    case '/': return a / b;
-    case '<': return std::min(a, b);
-    case '>': return std::max(a, b);
-    default: return a % b;
+    case '+':
+      return a + b;
+    case '-':
+      return a - b;
+    case '*':
+      return a * b;
+    case '/':
+      return a / b;
+    case '<':
+      return std::min(a, b);
+    case '>':
+      return std::max(a, b);
+    default:
+      return a % b;
   }
 }
 
@@ -81,8 +88,10 @@ Extent Extent::derive(Form form, const Extent& a, const Extent& b) {
       return x.symbol_->b.resolved();
   }
   // b + (a - b) and a - (a - b)
-  if (form == Form::sub && y.symbol_ && y.symbol_->form == Form::sub && y.symbol_->a == x) return y.symbol_->b.resolved();
-  if (form == Form::add && y.symbol_ && y.symbol_->form == Form::sub && y.symbol_->b == x) return y.symbol_->a.resolved();
+  if (form == Form::sub && y.symbol_ && y.symbol_->form == Form::sub && y.symbol_->a == x)
+    return y.symbol_->b.resolved();
+  if (form == Form::add && y.symbol_ && y.symbol_->form == Form::sub && y.symbol_->b == x)
+    return y.symbol_->a.resolved();
   if (form == Form::sub && x == y) return Extent(0);
   result.symbol_ = std::make_shared<Symbol>();
   result.symbol_->value = result.value_;

@@ -24,7 +24,8 @@ struct Symbol;
 
 class Extent {
  public:
-  Extent(std::int64_t value = 0) : value_(value) {}  // NOLINT(google-explicit-constructor): sizes are written as numbers
+  Extent(std::int64_t value = 0)
+      : value_(value) {}  // NOLINT(google-explicit-constructor): sizes are written as numbers
 
   // A new symbol whose current value is `value`. Extent 1 is always a number (it broadcasts), so it stays one.
   static Extent symbol(std::int64_t value);
@@ -88,9 +89,9 @@ std::int64_t evaluate(const Extent& extent, const std::function<std::int64_t(con
 
 using Shape = std::vector<Extent>;
 
-std::int64_t count_of(const Shape& shape);        // elements, by current values
-Extent extent_product(const Shape& shape);        // the same as an extent
-std::string to_string(const Shape& shape);        // "[32, 128]"
+std::int64_t count_of(const Shape& shape);  // elements, by current values
+Extent extent_product(const Shape& shape);  // the same as an extent
+std::string to_string(const Shape& shape);  // "[32, 128]"
 std::vector<std::int64_t> values_of(const Shape& shape);
 
 // The shape both operands are stretched to, as in NumPy: aligned at the last axis, 1 stretches. Empty when they clash.
@@ -111,7 +112,7 @@ struct Type {
 
 Type tuple_type(std::vector<Type> parts);
 std::string to_string(const Type& type);  // "f32[32, 128]"
-std::int64_t bytes_of(const Type& type);   // of its elements in memory, by current values; a tuple has none of its own
+std::int64_t bytes_of(const Type& type);  // of its elements in memory, by current values; a tuple has none of its own
 
 // Throws Error naming `op` when an extent is negative, or when the elements are more than any memory holds.
 void check_size(std::string_view op, const Type& type, const Where& where);

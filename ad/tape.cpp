@@ -69,7 +69,9 @@ Recorder::Recorder(Captures captures) : captures_(captures) {
   serial_ = next++;
 }
 
-std::shared_ptr<Recorder> Recorder::start(Captures captures) { return std::shared_ptr<Recorder>(new Recorder(captures)); }
+std::shared_ptr<Recorder> Recorder::start(Captures captures) {
+  return std::shared_ptr<Recorder>(new Recorder(captures));
+}
 
 Tensor Recorder::input(const Type& type, const Where& where) {
   const Id id = Id(tape_.records.size());
@@ -100,7 +102,8 @@ Id Recorder::adopt_generated(const Tensor& tensor, std::string_view op, const Wh
   if (const auto known = adopted.find(tensor.identity()); known != adopted.end()) return known->second;
   std::vector<Id> ids;
   for (const Tensor& operand : tensor.generator_operands())
-    ids.push_back(operand.is_generated() ? adopt_generated(operand, op, where, adopted) : adopt(operand, op, where).id());
+    ids.push_back(operand.is_generated() ? adopt_generated(operand, op, where, adopted)
+                                         : adopt(operand, op, where).id());
   const Id id = append(tensor.generator(), std::move(ids), tensor.generator_attrs(), tensor.type(), where).id();
   adopted.emplace(tensor.identity(), id);
   return id;
@@ -109,8 +112,8 @@ Id Recorder::adopt_generated(const Tensor& tensor, std::string_view op, const Wh
 Tensor Recorder::adopt(const Tensor& tensor, std::string_view op, const Where& where) {
   if (tensor.is_recorded() && tensor.recorder().get() == this) {
     if (finished_)
-      throw Error(fmt::format("{}: an operand {} outlived the recording it belongs to", op, to_string(tensor.type())), where,
-                  "return it from the function that is differentiated, compiled or scanned");
+      throw Error(fmt::format("{}: an operand {} outlived the recording it belongs to", op, to_string(tensor.type())),
+                  where, "return it from the function that is differentiated, compiled or scanned");
     return tensor;
   }
   if (tensor.is_generated()) {
@@ -120,12 +123,12 @@ Tensor Recorder::adopt(const Tensor& tensor, std::string_view op, const Where& w
   if (tensor.is_concrete() && captures_ == Captures::recorded) {
     if (tensor.count() == 1)
       return adopt(full(tensor.shape(), tensor.item<double>(), tensor.dtype(), where), op, where);
-    throw Error(fmt::format("{}: a tensor {} that is not an argument was captured", op, to_string(tensor.type())), where,
-                "pass it as an argument; or, if it may be frozen into the program, write constant(t)");
+    throw Error(fmt::format("{}: a tensor {} that is not an argument was captured", op, to_string(tensor.type())),
+                where, "pass it as an argument; or, if it may be frozen into the program, write constant(t)");
   }
   if (tensor.is_recorded() && tensor.recorder()->is_finished())
-    throw Error(fmt::format("{}: an operand {} outlived the recording it belongs to", op, to_string(tensor.type())), where,
-                "return it from the function that is differentiated, compiled or scanned");
+    throw Error(fmt::format("{}: an operand {} outlived the recording it belongs to", op, to_string(tensor.type())),
+                where, "return it from the function that is differentiated, compiled or scanned");
   for (std::size_t i = 0; i < captured_.size(); ++i) {
     const Tensor& known = captured_[i];
     const bool same = tensor.is_recorded()
@@ -177,7 +180,8 @@ Tensors inline_tape(const Tape& tape, const Tensors& arguments) {
     if (r.op == &pick_op)
       value[id] = pick(in[0], r.attrs.integer("index"));
     else if (in.empty())
-      value[id] = recorder ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where) : generate(*r.op, r.attrs, r.where);
+      value[id] = recorder ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
+                           : generate(*r.op, r.attrs, r.where);
     else
       value[id] = record(*r.op, in, r.attrs, r.where);
   }

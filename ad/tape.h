@@ -63,7 +63,8 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
 
  private:
   explicit Recorder(Captures captures);
-  Id adopt_generated(const Tensor& tensor, std::string_view op, const Where& where, std::unordered_map<const void*, Id>& adopted);
+  Id adopt_generated(const Tensor& tensor, std::string_view op, const Where& where,
+                     std::unordered_map<const void*, Id>& adopted);
 
   Tape tape_;
   Captures captures_;
@@ -116,7 +117,7 @@ Tensors run(const Tape& tape, const Tensors& arguments);
 // Checks every rule a tape must obey and throws InternalError at the first that is broken.
 void verify(const Tape& tape);
 
-std::string to_string(const Tape& tape);      // one record a line
-std::string to_graphviz(const Tape& tape);    // for dot(1)
+std::string to_string(const Tape& tape);    // one record a line
+std::string to_graphviz(const Tape& tape);  // for dot(1)
 
 }  // namespace tapeloop

@@ -116,8 +116,7 @@ struct Tensor::Node {
 
 Tensor::Tensor(Type type, std::shared_ptr<Buffer> buffer) {
   for (Extent& extent : type.shape) extent = Extent(extent.value());
-  if (bytes_of(type) > buffer->bytes())
-    throw InternalError("a tensor's buffer is too small for " + to_string(type));
+  if (bytes_of(type) > buffer->bytes()) throw InternalError("a tensor's buffer is too small for " + to_string(type));
   auto node = std::allocate_shared<Node>(Recycled<Node>());
   node->type = std::make_shared<const Type>(std::move(type));
   node->buffer = std::move(buffer);

@@ -35,7 +35,8 @@ struct Split {
   TapePtr early, late;
   std::size_t residuals = 0;
 };
-Split split(const TapePtr& tape, const std::vector<bool>& late, const std::vector<bool>& free, std::size_t early_outputs);
+Split split(const TapePtr& tape, const std::vector<bool>& late, const std::vector<bool>& free,
+            std::size_t early_outputs);
 
 // Which records can pass a gradient on from the inputs marked in `from` (integers, comparisons, stop_gradient do not).
 std::vector<bool> differentiable_from(const Tape& tape, const std::vector<bool>& from);

@@ -23,12 +23,14 @@ void verify(const Tape& tape) {
     if (r.op == &input_op) continue;
     const Type inferred = r.op->infer(*r.op, types, r.attrs, r.where);
     if (!(inferred == r.type))
-      broken(id, fmt::format("({}) has type {}, its operands give {}", r.op->name, to_string(r.type), to_string(inferred)));
+      broken(id,
+             fmt::format("({}) has type {}, its operands give {}", r.op->name, to_string(r.type), to_string(inferred)));
   }
   for (std::size_t i = 0; i < tape.inputs.size(); ++i) {
     if (tape.inputs[i] >= tape.size()) broken(tape.inputs[i], "is an input but does not exist");
     const Record& r = tape[tape.inputs[i]];
-    if (r.op != &input_op || r.attrs.integer("index") != int(i)) broken(tape.inputs[i], "is not the input it should be");
+    if (r.op != &input_op || r.attrs.integer("index") != int(i))
+      broken(tape.inputs[i], "is not the input it should be");
   }
   for (Id id : tape.outputs)
     if (id >= tape.size()) broken(id, "is an output but does not exist");

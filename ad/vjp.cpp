@@ -147,7 +147,8 @@ TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
     Tensors sums(operands.size());
     if (pull[id].pull_onto)
       for (std::size_t i = 0; i < operands.size(); ++i) {
-        const bool is_first = std::find(operands.begin(), operands.begin() + std::ptrdiff_t(i), operands[i]) == operands.begin() + std::ptrdiff_t(i);
+        const bool is_first = std::find(operands.begin(), operands.begin() + std::ptrdiff_t(i), operands[i]) ==
+                              operands.begin() + std::ptrdiff_t(i);
         if (is_first && active[operands[i]]) sums[i] = cts.sum(t, operands[i]);
       }
     const Tensors operand_cts = pull[id].pull_onto ? pull[id].pull_onto(ct, sums) : pull[id].pull(ct);
@@ -167,8 +168,9 @@ TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
   for (std::size_t i = 0; i < t.inputs.size(); ++i) {
     if (!request.wanted[i]) continue;
     Tensors& ct = cts[t.inputs[i]];
-    outputs.push_back(ct.empty() || ct[0].is_empty() ? recorder->adopt(zeros_like(value[t.inputs[i]]), "vjp", t[t.inputs[i]].where)
-                                                     : ct[0]);
+    outputs.push_back(ct.empty() || ct[0].is_empty()
+                          ? recorder->adopt(zeros_like(value[t.inputs[i]]), "vjp", t[t.inputs[i]].where)
+                          : ct[0]);
   }
   return prune(recorder->finish(outputs));
 }

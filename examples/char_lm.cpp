@@ -53,10 +53,11 @@ double learning_rate(const Arguments& args, std::int64_t step) {
 // Text that the model goes on with, one character at a time.
 template <class Cell>
 std::string sample(const Model<Cell>& model, const std::string& vocabulary, const Arguments& args) {
-  auto next = tapeloop::jit([](const Model<Cell>& m, const State<Cell>& state, const Tensor& symbol, const Tensor& temperature) {
-    auto [logits, after] = m(state, symbol);
-    return std::pair{tapeloop::softmax(logits / temperature), after};
-  });
+  auto next = tapeloop::jit(
+      [](const Model<Cell>& m, const State<Cell>& state, const Tensor& symbol, const Tensor& temperature) {
+        auto [logits, after] = m(state, symbol);
+        return std::pair{tapeloop::softmax(logits / temperature), after};
+      });
   const Tensor temperature = Tensor::of(std::vector<float>{float(std::max(args.temperature, 1e-3))}, {});
   State<Cell> state = model.initial(1);
   std::mt19937_64 random(args.seed);
@@ -89,7 +90,6 @@ int run_sample(const Arguments& args) {
 
 template <class Cell>
 struct Trainer {
-
   // Mean bits per character over all of `part`, its streams read from their beginnings.
   template <class Evaluate>
   static double bits_on(Evaluate& evaluate, const Model<Cell>& model, const Streams& part, int seq) {
@@ -137,28 +137,30 @@ struct Trainer {
     }
 
     // Forward, backward, clipping and Adam are one program.
-    auto step = tapeloop::jit([clip = args.clip](Checkpoint<Cell> c, const State<Cell>& state, const Tensor& xs, const Tensor& ys) {
-      auto loss = [](const Model<Cell>& m, const State<Cell>& s, const Tensor& x, const Tensor& y) {
-        auto [logits, last] = m(s, x);
-        return std::pair{tapeloop::cross_entropy(logits, y), last};
-      };
-      auto [l, last, grads] = tapeloop::value_and_grad(loss)(c.model, state, xs, ys);
-      c.adam.update(c.model, clip > 0 ? tapeloop::clip_by_global_norm(grads, clip) : grads);
-      return std::tuple{c, last, l};
-    });
+    auto step = tapeloop::jit(
+        [clip = args.clip](Checkpoint<Cell> c, const State<Cell>& state, const Tensor& xs, const Tensor& ys) {
+          auto loss = [](const Model<Cell>& m, const State<Cell>& s, const Tensor& x, const Tensor& y) {
+            auto [logits, last] = m(s, x);
+            return std::pair{tapeloop::cross_entropy(logits, y), last};
+          };
+          auto [l, last, grads] = tapeloop::value_and_grad(loss)(c.model, state, xs, ys);
+          c.adam.update(c.model, clip > 0 ? tapeloop::clip_by_global_norm(grads, clip) : grads);
+          return std::tuple{c, last, l};
+        });
     auto evaluate = tapeloop::jit([](const Model<Cell>& m, const State<Cell>& s, const Tensor& x, const Tensor& y) {
       auto [logits, last] = m(s, x);
       return std::pair{tapeloop::cross_entropy(logits, y), last};
     });
 
     const std::int64_t count = parameters(now.model);
-    progress.say(std::to_string(text.size()) + " characters of " + std::to_string(args.shape.vocabulary.size()) + " kinds; " +
-                 args.shape.cell + " with " + std::to_string(count) + " parameters");
+    progress.say(std::to_string(text.size()) + " characters of " + std::to_string(args.shape.vocabulary.size()) +
+                 " kinds; " + args.shape.cell + " with " + std::to_string(count) + " parameters");
 
     Checkpoint<Cell> best = now;
     double best_bits = std::numeric_limits<double>::infinity();
     const auto first = std::int64_t(now.adam.step.template item<double>());
-    std::int64_t done = first, position = done * seq % std::max<std::int64_t>(train.length() - seq + 1, 1), shown = done;
+    std::int64_t done = first, position = done * seq % std::max<std::int64_t>(train.length() - seq + 1, 1),
+                 shown = done;
     double seconds = 0, nats = 0, shown_at = 0;
     State<Cell> state = now.model.initial(args.batch);
 
@@ -167,10 +169,12 @@ struct Trainer {
       const double bits = nats / double(done - shown) / std::numbers::ln2;
       const double speed = double((done - shown) * seq * args.batch) / std::max(seconds - shown_at, 1e-9);
       const double fraction = args.steps > 0 ? double(done - first) / args.steps : seconds / args.seconds;
-      const double left = args.steps > 0 ? seconds / double(done - first) * double(args.steps - (done - first)) : args.seconds - seconds;
+      const double left = args.steps > 0 ? seconds / double(done - first) * double(args.steps - (done - first))
+                                         : args.seconds - seconds;
       progress.show(std::min(fraction, 1.0), done, bits, speed, std::max(left, 0.0));
       if (log.is_open()) {
-        nlohmann::ordered_json entry{{"step", done}, {"bits_per_char", bits}, {"chars_per_second", speed}, {"seconds", seconds}};
+        nlohmann::ordered_json entry{
+            {"step", done}, {"bits_per_char", bits}, {"chars_per_second", speed}, {"seconds", seconds}};
         entry.update(extra);
         log << entry.dump() << std::endl;
       }
@@ -198,16 +202,20 @@ struct Trainer {
       now.adam.lr = Tensor::of(std::vector<float>{float(learning_rate(args, done))}, {});
       auto [after, last, loss] = step(now, state, xs, ys);
       const double value = loss.template item<double>();
-      if (!std::isfinite(value)) throw Error("train: the loss is not finite at step " + std::to_string(done), "try a smaller --lr");
+      if (!std::isfinite(value))
+        throw Error("train: the loss is not finite at step " + std::to_string(done), "try a smaller --lr");
       now = after, state = last;
       position += seq, nats += value, ++done;
       seconds += since(start);
-      if (done % args.eval_every == 0 && !finished()) validate();
-      else if (done % every == 0) line(nlohmann::ordered_json::object());
+      if (done % args.eval_every == 0 && !finished())
+        validate();
+      else if (done % every == 0)
+        line(nlohmann::ordered_json::object());
     }
     // A second Ctrl-C ends the program at once.
     const bool stopped = interrupted != 0;
-    if (stopped) std::signal(SIGINT, SIG_DFL), progress.say("interrupted: evaluating and saving; Ctrl-C again to leave at once");
+    if (stopped)
+      std::signal(SIGINT, SIG_DFL), progress.say("interrupted: evaluating and saving; Ctrl-C again to leave at once");
     validate();
     if (!args.save.empty()) progress.say("saved " + args.save);
     if (stopped) return 130;
@@ -242,17 +250,34 @@ int run(int argc, char** argv) {
 
   CLI::App* train = app.add_subcommand("train", "learn a text, then print a sample");
   train->add_option("--text", args.text, "files to learn (default: the C++ standard library headers)");
-  train->add_option("--cell", args.shape.cell, "rnn, lstm or gru")->check(CLI::IsMember({"rnn", "lstm", "gru"}))->capture_default_str();
-  train->add_option("--hidden", args.shape.hidden, "units in a layer")->check(CLI::Range(1, 65536))->capture_default_str();
+  train->add_option("--cell", args.shape.cell, "rnn, lstm or gru")
+      ->check(CLI::IsMember({"rnn", "lstm", "gru"}))
+      ->capture_default_str();
+  train->add_option("--hidden", args.shape.hidden, "units in a layer")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
   train->add_option("--layers", args.shape.layers, "layers")->check(CLI::Range(1, 64))->capture_default_str();
-  train->add_option("--embed", args.shape.embed, "size of a character's vector; 0: one-hot")->check(CLI::Range(0, 65536))->capture_default_str();
-  train->add_option("--batch", args.batch, "streams read side by side")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  train->add_option("--seq", args.seq, "steps of backpropagation through time")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  train->add_option("--embed", args.shape.embed, "size of a character's vector; 0: one-hot")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
+  train->add_option("--batch", args.batch, "streams read side by side")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  train->add_option("--seq", args.seq, "steps of backpropagation through time")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   auto* steps = train->add_option("--steps", args.steps, "train for so many steps")->check(CLI::PositiveNumber);
-  train->add_option("--seconds", args.seconds, "train for so long; evaluation is not counted")->check(CLI::PositiveNumber)->excludes(steps)->capture_default_str();
+  train->add_option("--seconds", args.seconds, "train for so long; evaluation is not counted")
+      ->check(CLI::PositiveNumber)
+      ->excludes(steps)
+      ->capture_default_str();
   train->add_option("--lr", args.lr, "learning rate of Adam")->check(CLI::PositiveNumber)->capture_default_str();
-  train->add_option("--clip", args.clip, "largest norm of the gradient; 0: any")->check(CLI::NonNegativeNumber)->capture_default_str();
-  train->add_option("--eval-every", args.eval_every, "steps between two evaluations")->check(CLI::PositiveNumber)->capture_default_str();
+  train->add_option("--clip", args.clip, "largest norm of the gradient; 0: any")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  train->add_option("--eval-every", args.eval_every, "steps between two evaluations")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   train->add_option("--save", args.save, "where the best model goes; empty: nowhere")->capture_default_str();
   train->add_option("--resume", args.resume, "go on with a saved model");
   train->add_option("--log", args.log, "a JSON object per line: step, bits_per_char, chars_per_second");
@@ -265,8 +290,12 @@ int run(int argc, char** argv) {
   });
   for (CLI::App* command : {train, sampling}) {
     command->add_option("--seed", args.seed, "of initial weights and samples")->capture_default_str();
-    command->add_option("--temperature", args.temperature, "of samples: lower is safer")->check(CLI::PositiveNumber)->capture_default_str();
-    command->add_option("--length", args.length, "characters of a sample")->check(CLI::NonNegativeNumber)->capture_default_str();
+    command->add_option("--temperature", args.temperature, "of samples: lower is safer")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    command->add_option("--length", args.length, "characters of a sample")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
   }
   CLI11_PARSE(app, argc, argv);
 

@@ -117,7 +117,8 @@ void train(const char* name, std::int64_t hidden, const Arguments& args, std::ui
     opt.lr = Tensor::of(std::vector<float>{float(args.lr * std::min(1.0, 3.0 * (args.steps - i) / args.steps))}, {});
     auto [model, adam, l] = step(m, opt, xs, ys);
     m = model, opt = adam;
-    if ((i + 1) % 100 == 0) std::fprintf(stderr, "%-5s seed %d  step %5d  loss %.5f\n", name, int(seed), i + 1, l.template item<double>());
+    if ((i + 1) % 100 == 0)
+      std::fprintf(stderr, "%-5s seed %d  step %5d  loss %.5f\n", name, int(seed), i + 1, l.template item<double>());
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::printf("%-5s seed %d  %5lld parameters  MSE %.5f  %.1f s\n", name, int(seed), static_cast<long long>(parameters),

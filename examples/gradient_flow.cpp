@@ -22,19 +22,24 @@ struct Curve {
 void write_svg(const std::string& path, const std::vector<Curve>& curves) {
   constexpr double left = 70, top = 20, width = 640, height = 360, low = -20, high = 20;
   std::ofstream out(path);
-  out << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 880 440\" font-family=\"sans-serif\" font-size=\"13\">\n"
+  out << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 880 440\" font-family=\"sans-serif\" "
+         "font-size=\"13\">\n"
       << "<rect width=\"880\" height=\"440\" fill=\"white\"/>\n";
-  const auto y = [&](double exponent) { return top + height * (high - std::clamp(exponent, low, high)) / (high - low); };
+  const auto y = [&](double exponent) {
+    return top + height * (high - std::clamp(exponent, low, high)) / (high - low);
+  };
   for (int e = int(low); e <= int(high); e += 5)
-    out << "<path d=\"M" << left << ' ' << y(e) << "h" << width << "\" stroke=\"#ddd\"/><text x=\"" << left - 8 << "\" y=\"" << y(e) + 4
-        << "\" text-anchor=\"end\">1e" << e << "</text>\n";
+    out << "<path d=\"M" << left << ' ' << y(e) << "h" << width << "\" stroke=\"#ddd\"/><text x=\"" << left - 8
+        << "\" y=\"" << y(e) + 4 << "\" text-anchor=\"end\">1e" << e << "</text>\n";
   double legend = top + 14;
   for (const Curve& curve : curves) {
     out << "<polyline fill=\"none\" stroke-width=\"2\" stroke=\"" << curve.color << "\" points=\"";
     const std::size_t n = curve.norms.size();
     for (std::size_t t = 0; t < n; ++t)
-      out << left + width * double(t) / double(std::max<std::size_t>(n - 1, 1)) << ',' << y(std::log10(std::max(curve.norms[t], 1e-300))) << ' ';
-    out << "\"/>\n<text x=\"" << left + width + 14 << "\" y=\"" << legend << "\" fill=\"" << curve.color << "\">" << curve.name << "</text>\n";
+      out << left + width * double(t) / double(std::max<std::size_t>(n - 1, 1)) << ','
+          << y(std::log10(std::max(curve.norms[t], 1e-300))) << ' ';
+    out << "\"/>\n<text x=\"" << left + width + 14 << "\" y=\"" << legend << "\" fill=\"" << curve.color << "\">"
+        << curve.name << "</text>\n";
     legend += 20;
   }
   out << "<text x=\"" << left + width / 2 << "\" y=\"" << top + height + 36

@@ -74,7 +74,8 @@ std::vector<double> norms(const Cell& cell, const Tensor& xs, std::uint64_t seed
   const Tensor nudges = tapeloop::zeros({steps, batch, hidden}, tapeloop::Dtype::f64).materialized();
   const Tensor gradient = tapeloop::grad(loss)(nudges, cell, xs, direction);
   std::vector<double> result;
-  for (std::int64_t t = 0; t < steps; ++t) result.push_back(norm_of(gradient, t * batch * hidden, (t + 1) * batch * hidden));
+  for (std::int64_t t = 0; t < steps; ++t)
+    result.push_back(norm_of(gradient, t * batch * hidden, (t + 1) * batch * hidden));
   return result;
 }
 
@@ -85,25 +86,29 @@ struct Setting {
 };
 
 inline Tensor inputs_of(const Setting& s, double scale) {
-  return (tapeloop::normal(tapeloop::key(s.seed + 100), {s.steps, s.batch, s.inputs}, tapeloop::Dtype::f64) * scale).materialized();
+  return (tapeloop::normal(tapeloop::key(s.seed + 100), {s.steps, s.batch, s.inputs}, tapeloop::Dtype::f64) * scale)
+      .materialized();
 }
 
 // An RNN whose recurrent matrix is random with the given spectral radius. In the linear regime its state stays near 0
 // whatever the radius is: it starts at 0 and is given none, so that the product of the matrices is seen alone.
 inline std::vector<double> rnn_norms(const Setting& s, double radius) {
   auto cell = tapeloop::Rnn::init(tapeloop::key(s.seed), s.inputs, s.hidden, {.dtype = tapeloop::Dtype::f64});
-  const Tensor random = tapeloop::normal(tapeloop::key(s.seed + 200), {s.hidden, s.hidden}, tapeloop::Dtype::f64).materialized();
+  const Tensor random =
+      tapeloop::normal(tapeloop::key(s.seed + 200), {s.hidden, s.hidden}, tapeloop::Dtype::f64).materialized();
   cell.u = with_spectral_radius(random, radius);
   return norms(cell, inputs_of(s, radius < 1 ? s.input_scale : 0), s.seed);
 }
 
 inline std::vector<double> lstm_norms(const Setting& s, double forget_bias = 1) {
-  return norms(tapeloop::Lstm::init(tapeloop::key(s.seed), s.inputs, s.hidden, {.forget_bias = forget_bias, .dtype = tapeloop::Dtype::f64}),
+  return norms(tapeloop::Lstm::init(tapeloop::key(s.seed), s.inputs, s.hidden,
+                                    {.forget_bias = forget_bias, .dtype = tapeloop::Dtype::f64}),
                inputs_of(s, s.input_scale), s.seed);
 }
 
 inline std::vector<double> gru_norms(const Setting& s) {
-  return norms(tapeloop::Gru::init(tapeloop::key(s.seed), s.inputs, s.hidden, {.dtype = tapeloop::Dtype::f64}), inputs_of(s, s.input_scale), s.seed);
+  return norms(tapeloop::Gru::init(tapeloop::key(s.seed), s.inputs, s.hidden, {.dtype = tapeloop::Dtype::f64}),
+               inputs_of(s, s.input_scale), s.seed);
 }
 
 // What is left at the first step of the gradient at the last: below 1 it vanishes, above 1 it explodes.

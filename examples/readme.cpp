@@ -26,9 +26,9 @@ int main() {
   Model m{Lstm::init(key(1), 3, 32), Dense::init(key(2), 32, 1)};
   auto opt = adam(m, {.lr = 1e-2});
   auto step = jit([](Model model, Adam<Model> state, const Tensor& xs, const Tensor& ys) {
-    auto [l, grads] = value_and_grad(loss)(model, xs, ys);       // grads is a Model
+    auto [l, grads] = value_and_grad(loss)(model, xs, ys);  // grads is a Model
     state.update(model, clip_by_global_norm(grads, 1.0));
-    return std::tuple{model, state, l};                          // all of it is one compiled program
+    return std::tuple{model, state, l};  // all of it is one compiled program
   });
 
   const Tensor xs = normal(key(3), {20, 16, 3}).materialized();  // what is the mean of a sequence?

@@ -67,8 +67,8 @@ class Emitter {
   // The memory of one tape while its nests are emitted.
   struct Frame {
     const Plan* plan;
-    std::vector<llvm::Value*> pointer;   // of each record
-    std::vector<llvm::Value*> slot;      // of each output
+    std::vector<llvm::Value*> pointer;      // of each record
+    std::vector<llvm::Value*> slot;         // of each output
     std::vector<std::vector<int>> entries;  // of each record: the parts of the layout it may lie in
     const Record& operator[](Id id) const { return (*plan->tape)[id]; }
   };
@@ -79,7 +79,8 @@ class Emitter {
   void emit_map(const Nest& nest, Frame& frame);
   void emit_barrier();
   void loop(llvm::Value* begin, llvm::Value* end, llvm::Value* step, const Body& body);
-  void vector_loop(llvm::Value* begin, llvm::Value* end, const std::function<void(llvm::Value*, llvm::Value* mask)>& body);
+  void vector_loop(llvm::Value* begin, llvm::Value* end,
+                   const std::function<void(llvm::Value*, llvm::Value* mask)>& body);
   void for_lines(const Shape& shape, std::size_t axis, bool in_vectors, Indices& at, const Body& body);
   void if_then(llvm::Value* condition, const std::function<void()>& body);
   std::pair<llvm::Value*, llvm::Value*> share(llvm::Value* count, std::int64_t grain);
@@ -134,9 +135,12 @@ class Emitter {
   using Sums = std::function<llvm::Value*(std::int64_t)>;  // of a row of a tile, by vector
   void emit_product(const Nest& nest, Frame& frame);
   void begin_product(Product& product, Frame& frame);
-  void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin, llvm::Value* row_end);
-  std::vector<llvm::Value*> start_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* panel, std::int64_t valid);
-  void finish_row(Product& product, Frame& frame, llvm::Value* row, const Sums& sums, llvm::Value* panel, std::int64_t valid);
+  void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin,
+                  llvm::Value* row_end);
+  std::vector<llvm::Value*> start_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* panel,
+                                      std::int64_t valid);
+  void finish_row(Product& product, Frame& frame, llvm::Value* row, const Sums& sums, llvm::Value* panel,
+                  std::int64_t valid);
   bool is_small(const Product& product, const Frame& frame) const;
   void emit_small_product(Product& product, Frame& frame);
   void emit_small_panels(Product& product, Frame& frame, llvm::Value* panel, std::int64_t panels, std::int64_t valid);
@@ -157,12 +161,12 @@ class Emitter {
   std::vector<llvm::Value*> extent_values_;
   llvm::Value *thread_, *threads_;
   std::vector<std::pair<const Symbol*, llvm::Value*>> bound_;  // extents of the blocks that are being walked
-  int now_ = 0;           // number of the nest being emitted, for the lifetimes of buffers
-  int width_ = 16;        // lanes of the nest being emitted
-  bool flat_ = false;     // the nest being emitted walks all elements by one index
-  int nest_ = -1;         // of the frame being emitted
+  int now_ = 0;                                // number of the nest being emitted, for the lifetimes of buffers
+  int width_ = 16;                             // lanes of the nest being emitted
+  bool flat_ = false;                          // the nest being emitted walks all elements by one index
+  int nest_ = -1;                              // of the frame being emitted
   std::map<std::string, llvm::Value*> known_;  // values already computed in this straight piece of code
-  struct Tile {           // the sums of the row and vector of a product that are being finished, one for each stream
+  struct Tile {  // the sums of the row and vector of a product that are being finished, one for each stream
     Id product = 0;
     std::vector<llvm::Value*> sums;
   } tile_;

@@ -12,7 +12,9 @@ using llvm::Value;
 
 namespace {
 
-Value* fma(llvm::IRBuilderBase& b, Value* x, Value* y, Value* z) { return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z}); }
+Value* fma(llvm::IRBuilderBase& b, Value* x, Value* y, Value* z) {
+  return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z});
+}
 
 }  // namespace
 
@@ -50,7 +52,8 @@ void Emitter::emit_matmul(const Nest& nest, Frame& frame) {
         Value* y = load(b_pointer, dtype, linear(b, place_b), mask);
         b_.CreateStore(fma(b_, x, y, b_.CreateLoad(lanes(element(dtype)), sum)), sum);
       });
-      store(pointer_of(frame, nest.root), dtype, linear(r.type.shape, at), b_.CreateLoad(lanes(element(dtype)), sum), mask);
+      store(pointer_of(frame, nest.root), dtype, linear(r.type.shape, at), b_.CreateLoad(lanes(element(dtype)), sum),
+            mask);
     });
   };
   walk(0);

@@ -49,7 +49,8 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
         return vector_loop(begin, end, [&](Value* j, Value* mask) {
           at[axis] = Index{j, 1, nullptr};
           auto* sum = total();
-          b_.CreateStore(starts ? pull(frame, r.in[1], place_of_result(), mask) : literal(dtype, neutral_of(op, dtype)), sum);
+          b_.CreateStore(starts ? pull(frame, r.in[1], place_of_result(), mask) : literal(dtype, neutral_of(op, dtype)),
+                         sum);
           std::function<void(std::size_t)> inner = [&](std::size_t a) {
             if (a == rank) return add(sum, pull(frame, x, at, mask), nullptr);
             if (!reduced[a]) return inner(a + 1);
@@ -118,7 +119,8 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
       }
       partial = combine(op, dtype, b_.CreateShuffleVector(partial, low), b_.CreateShuffleVector(partial, high));
     }
-    Value* result = combine(op, dtype, b_.CreateExtractElement(partial, std::uint64_t(0)), b_.CreateExtractElement(partial, std::uint64_t(1)));
+    Value* result = combine(op, dtype, b_.CreateExtractElement(partial, std::uint64_t(0)),
+                            b_.CreateExtractElement(partial, std::uint64_t(1)));
     width_ = 1;
     known_.clear();
     if (starts) result = combine(op, dtype, pull(frame, r.in[1], place_of_result(), nullptr), result);
@@ -157,18 +159,22 @@ void Emitter::emit_argmax(const Nest& nest, Frame& frame) {
     auto* where = variable(b_.getInt32Ty());
     Value* pointer = pointer_of(frame, r.in[0]);
     at[axis] = Index{number(0), 0, nullptr};
-    auto value_here = [&] { return b_.CreateLoad(element(dtype), b_.CreateGEP(element(dtype), pointer, linear(shape, at).base)); };
+    auto value_here = [&] {
+      return b_.CreateLoad(element(dtype), b_.CreateGEP(element(dtype), pointer, linear(shape, at).base));
+    };
     b_.CreateStore(value_here(), best);
     b_.CreateStore(b_.getInt32(0), where);
     loop(number(1), extent(shape[axis]), number(1), [&](Value* i) {
       at[axis] = Index{i, 0, nullptr};
       Value *v = value_here(), *old = b_.CreateLoad(element(dtype), best), *better = nullptr;
       if (is_float(dtype))
-        better = b_.CreateOr(b_.CreateFCmpOGT(v, old), b_.CreateAnd(b_.CreateFCmpUNO(v, v), b_.CreateFCmpORD(old, old)));
+        better =
+            b_.CreateOr(b_.CreateFCmpOGT(v, old), b_.CreateAnd(b_.CreateFCmpUNO(v, v), b_.CreateFCmpORD(old, old)));
       else
         better = dtype == Dtype::i32 ? b_.CreateICmpSGT(v, old) : b_.CreateICmpUGT(v, old);
       b_.CreateStore(b_.CreateSelect(better, v, old), best);
-      b_.CreateStore(b_.CreateSelect(better, b_.CreateTrunc(i, b_.getInt32Ty()), b_.CreateLoad(b_.getInt32Ty(), where)), where);
+      b_.CreateStore(b_.CreateSelect(better, b_.CreateTrunc(i, b_.getInt32Ty()), b_.CreateLoad(b_.getInt32Ty(), where)),
+                     where);
     });
     Indices place;
     for (std::size_t i = 0; i < shape.size(); ++i)
@@ -195,7 +201,8 @@ void Emitter::emit_scatter(const Nest& nest, Frame& frame) {
     });
     loop(number(0), extent(extent_product(indices.type.shape)), number(1), [&](Value* i) {
       Value* row = b_.CreateLoad(b_.getInt32Ty(), b_.CreateGEP(b_.getInt32Ty(), index_pointer, i));
-      row = indices.type.dtype == Dtype::u32 ? b_.CreateZExt(row, b_.getInt64Ty()) : b_.CreateSExt(row, b_.getInt64Ty());
+      row =
+          indices.type.dtype == Dtype::u32 ? b_.CreateZExt(row, b_.getInt64Ty()) : b_.CreateSExt(row, b_.getInt64Ty());
       row = b_.CreateSelect(b_.CreateICmpSLT(row, number(0)), b_.CreateAdd(row, rows), row);
       Value* inside = b_.CreateAnd(b_.CreateICmpSGE(row, number(0)), b_.CreateICmpSLT(row, rows));
       if_then(inside, [&] {

@@ -38,9 +38,8 @@ void Emitter::emit_small_product(Product& p, Frame& frame) {
     loop(end_of_groups, end_of_whole, number(1),
          [&](Value* panel) { emit_small_panels(p, frame, panel, 1, panels.panel_columns()); });
   if (count > whole)
-    if_then(b_.CreateAnd(b_.CreateICmpEQ(end, number(count)), b_.CreateICmpSLT(begin, end)), [&] {
-      emit_small_panels(p, frame, number(whole), 1, panels.columns - whole * panels.panel_columns());
-    });
+    if_then(b_.CreateAnd(b_.CreateICmpEQ(end, number(count)), b_.CreateICmpSLT(begin, end)),
+            [&] { emit_small_panels(p, frame, number(whole), 1, panels.columns - whole * panels.panel_columns()); });
 }
 
 // All rows of some panels from `panel` on, each with `valid` columns of every stream.
@@ -84,8 +83,8 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
       for (std::int64_t u = 0; u < at_once; ++u) {
         std::vector<Value*> x;
         for (std::int64_t row = 0; row < rows; ++row)
-          x.push_back(b_.CreateVectorSplat(
-              unsigned(kLanes), b_.CreateLoad(element(p.dtype), at(left_k, (row * depth + u) * size))));
+          x.push_back(b_.CreateVectorSplat(unsigned(kLanes),
+                                           b_.CreateLoad(element(p.dtype), at(left_k, (row * depth + u) * size))));
         for (std::int64_t i = 0; i < panels; ++i)
           for (std::int64_t v = 0; v < vectors; ++v) {
             Value* y = b_.CreateAlignedLoad(vector, at(right_k, i * depth * step + u * step + v * vector_bytes),

@@ -19,24 +19,35 @@ using llvm::Value;
 
 llvm::Type* Emitter::element(Dtype dtype) {
   switch (dtype) {
-    case Dtype::f32: return b_.getFloatTy();
-    case Dtype::f64: return b_.getDoubleTy();
-    case Dtype::boolean: return b_.getInt8Ty();
-    default: return b_.getInt32Ty();
+    case Dtype::f32:
+      return b_.getFloatTy();
+    case Dtype::f64:
+      return b_.getDoubleTy();
+    case Dtype::boolean:
+      return b_.getInt8Ty();
+    default:
+      return b_.getInt32Ty();
   }
 }
 
-llvm::Type* Emitter::lanes(llvm::Type* type) { return width_ == 1 ? type : llvm::FixedVectorType::get(type, unsigned(width_)); }
+llvm::Type* Emitter::lanes(llvm::Type* type) {
+  return width_ == 1 ? type : llvm::FixedVectorType::get(type, unsigned(width_));
+}
 
 Value* Emitter::splat(Value* scalar) { return width_ == 1 ? scalar : b_.CreateVectorSplat(unsigned(width_), scalar); }
 
 Value* Emitter::literal(Dtype dtype, double value) {
   switch (dtype) {
-    case Dtype::f32: return splat(llvm::ConstantFP::get(b_.getFloatTy(), llvm::APFloat(float(value))));
-    case Dtype::f64: return splat(llvm::ConstantFP::get(b_.getDoubleTy(), llvm::APFloat(value)));
-    case Dtype::boolean: return splat(b_.getInt1(value != 0));
-    case Dtype::u32: return splat(b_.getInt32(std::uint32_t(value)));
-    default: return splat(b_.getInt32(std::uint32_t(std::int32_t(value))));
+    case Dtype::f32:
+      return splat(llvm::ConstantFP::get(b_.getFloatTy(), llvm::APFloat(float(value))));
+    case Dtype::f64:
+      return splat(llvm::ConstantFP::get(b_.getDoubleTy(), llvm::APFloat(value)));
+    case Dtype::boolean:
+      return splat(b_.getInt1(value != 0));
+    case Dtype::u32:
+      return splat(b_.getInt32(std::uint32_t(value)));
+    default:
+      return splat(b_.getInt32(std::uint32_t(std::int32_t(value))));
   }
 }
 
@@ -70,7 +81,9 @@ Index Emitter::linear(const Shape& shape, const Indices& at) {
   for (std::size_t axis = shape.size(); axis-- > 0;) {
     const Index& index = at[axis];
     auto* constant = llvm::dyn_cast<llvm::ConstantInt>(stride);
-    const bool simple = !index.vector && (index.step == 0 || (constant && constant->getSExtValue() <= 1 && !result.vector && result.step == 0));
+    const bool simple =
+        !index.vector &&
+        (index.step == 0 || (constant && constant->getSExtValue() <= 1 && !result.vector && result.step == 0));
     if (simple) {
       result.base = b_.CreateAdd(result.base, b_.CreateMul(index.base, stride));
       if (constant) result.step += index.step * int(constant->getSExtValue());
@@ -90,7 +103,8 @@ Value* Emitter::load(Value* pointer, Dtype dtype, const Index& offset, Value* ma
   Value* result = nullptr;
   if (offset.vector && width_ > 1) {
     Value* addresses = b_.CreateGEP(type, pointer, offset.vector);
-    result = b_.CreateMaskedGather(lanes(type), addresses, align, mask ? mask : splat(b_.getTrue()), llvm::Constant::getNullValue(lanes(type)));
+    result = b_.CreateMaskedGather(lanes(type), addresses, align, mask ? mask : splat(b_.getTrue()),
+                                   llvm::Constant::getNullValue(lanes(type)));
   } else if (offset.step == 1 && width_ > 1) {
     Value* address = b_.CreateGEP(type, pointer, offset.base);
     if (mask)
@@ -113,7 +127,8 @@ void Emitter::store(Value* pointer, Dtype dtype, const Index& offset, Value* val
   if (width_ == 1) {
     b_.CreateAlignedStore(value, b_.CreateGEP(type, pointer, offset.vector ? offset.vector : offset.base), align);
   } else if (offset.vector || offset.step != 1) {
-    b_.CreateMaskedScatter(value, b_.CreateGEP(type, pointer, positions(offset)), align, mask ? mask : splat(b_.getTrue()));
+    b_.CreateMaskedScatter(value, b_.CreateGEP(type, pointer, positions(offset)), align,
+                           mask ? mask : splat(b_.getTrue()));
   } else {
     Value* address = b_.CreateGEP(type, pointer, offset.base);
     if (mask)
@@ -190,11 +205,17 @@ Value* Emitter::pull_record(Frame& frame, Id id, const Indices& at, Value* mask)
       }
       return emit_lanes(b_, lane_program(*r.op, types, r.attrs), operands, width_, target_);
     }
-    case Kind::source: return pull_source(frame, id, at, mask);
+    case Kind::source:
+      return pull_source(frame, id, at, mask);
     case Kind::view:
-    case Kind::pick: return pull_view(frame, id, at, mask);
-    case Kind::index: return pull_gather(frame, id, at, mask);
-    default: throw InternalError(fmt::format("emit: %{} ({}) is not at hand\n{}\n{}", id, r.op->name, to_string(*plan.tape), to_string(plan)), r.where);
+    case Kind::pick:
+      return pull_view(frame, id, at, mask);
+    case Kind::index:
+      return pull_gather(frame, id, at, mask);
+    default:
+      throw InternalError(
+          fmt::format("emit: %{} ({}) is not at hand\n{}\n{}", id, r.op->name, to_string(*plan.tape), to_string(plan)),
+          r.where);
   }
 }
 
@@ -203,12 +224,14 @@ Value* Emitter::pull_source(Frame& frame, Id id, const Indices& at, Value* mask)
   if (r.op == &full_op) return literal(r.type.dtype, r.attrs.get<double>("value"));
   if (r.op == &extent_op) {
     Value* n = extent(r.attrs.extent("extent"));
-    return splat(is_float(r.type.dtype) ? b_.CreateSIToFP(n, element(r.type.dtype)) : b_.CreateTrunc(n, b_.getInt32Ty()));
+    return splat(is_float(r.type.dtype) ? b_.CreateSIToFP(n, element(r.type.dtype))
+                                        : b_.CreateTrunc(n, b_.getInt32Ty()));
   }
   if (r.op == &iota_op) {
     const int axis = r.attrs.integer("axis");
     Value* p = positions(axis < 0 ? linear(r.type.shape, at) : at[std::size_t(axis)]);
-    return is_float(r.type.dtype) ? b_.CreateSIToFP(p, lanes(element(r.type.dtype))) : b_.CreateTrunc(p, lanes(b_.getInt32Ty()));
+    return is_float(r.type.dtype) ? b_.CreateSIToFP(p, lanes(element(r.type.dtype)))
+                                  : b_.CreateTrunc(p, lanes(b_.getInt32Ty()));
   }
   if (r.op == &constant_op) {
     MemoryEntry entry{MemoryEntry::Kind::constant, 0, r.type, r.attrs.get<Tensor>("value"), 0, 0};
@@ -228,7 +251,8 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
       return tile_.sums[std::size_t(part)];
     const auto axis = std::size_t(split.attrs.integer("axis"));
     Value* offset = number(0);
-    for (int i = 0; i < part; ++i) offset = b_.CreateAdd(offset, extent(split.attrs.get<Shape>("sizes")[std::size_t(i)]));
+    for (int i = 0; i < part; ++i)
+      offset = b_.CreateAdd(offset, extent(split.attrs.get<Shape>("sizes")[std::size_t(i)]));
     Indices inner = at;
     if (inner[axis].base) inner[axis].base = b_.CreateAdd(inner[axis].base, offset);
     if (inner[axis].vector) inner[axis].vector = b_.CreateAdd(inner[axis].vector, splat(offset));
@@ -239,10 +263,11 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
   Indices inner;
   if (flat_) {
     // Only what does not depend on the place survives flattening: a stretched single element, or a mere reshape.
-    return r.op == &broadcast_op ? pull(frame, source, {Index{number(0), 0, nullptr}}, mask) : pull(frame, source, at, mask);
+    return r.op == &broadcast_op ? pull(frame, source, {Index{number(0), 0, nullptr}}, mask)
+                                 : pull(frame, source, at, mask);
   }
-  if (r.op == &reshape_op && r.type.rank() == 3 && shape.size() == 2 && !at[0].vector && !at[1].vector && at[0].step == 0 && at[1].step == 0 &&
-      shape[1] == r.type.shape[2]) {
+  if (r.op == &reshape_op && r.type.rank() == 3 && shape.size() == 2 && !at[0].vector && !at[1].vector &&
+      at[0].step == 0 && at[1].step == 0 && shape[1] == r.type.shape[2]) {
     // Steps and rows are the rows of one matrix.
     Value* row = b_.CreateAdd(b_.CreateMul(at[0].base, extent(r.type.shape[1])), at[1].base);
     return pull(frame, source, {Index{row, 0, nullptr}, at[2]}, mask);
@@ -253,7 +278,8 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
     for (std::size_t i = 0; i < at.size(); ++i)
       if (!(r.type.shape[i].is_number() && r.type.shape[i].value() == 1)) proper.push_back(at[i]);
     std::size_t next = 0;
-    for (const Extent& e : shape) inner.push_back(e.is_number() && e.value() == 1 ? Index{number(0), 0, nullptr} : proper[next++]);
+    for (const Extent& e : shape)
+      inner.push_back(e.is_number() && e.value() == 1 ? Index{number(0), 0, nullptr} : proper[next++]);
     return pull(frame, source, inner, mask);
   }
   if (r.op == &transpose_op) {
@@ -302,24 +328,27 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
     Value* place = b_.CreateSub(positions(at[axis]), splat(extent(r.attrs.extent("before"))));
     Value* quotient = stride == 1 ? place : b_.CreateSDiv(place, splat(number(stride)));
     Value* inside = b_.CreateAnd(b_.CreateICmpSGE(place, splat(number(0))), b_.CreateICmpSLT(quotient, splat(n)));
-    if (stride != 1) inside = b_.CreateAnd(inside, b_.CreateICmpEQ(b_.CreateMul(quotient, splat(number(stride))), place));
+    if (stride != 1)
+      inside = b_.CreateAnd(inside, b_.CreateICmpEQ(b_.CreateMul(quotient, splat(number(stride))), place));
     // Lanes outside read element 0 of the padding instead of memory that may not be there.
     Index& index = inner[axis];
     if (at[axis].step == 1 && !at[axis].vector && stride == 1 && width_ > 1) {
       index.base = b_.CreateSub(at[axis].base, extent(r.attrs.extent("before")));
       Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
-      return b_.CreateSelect(inside, pull(frame, source, inner, both), literal(r.type.dtype, r.attrs.get<double>("value")));
+      return b_.CreateSelect(inside, pull(frame, source, inner, both),
+                             literal(r.type.dtype, r.attrs.get<double>("value")));
     }
     Value* safe = b_.CreateSelect(inside, quotient, splat(number(0)));
     if (at[axis].step == 0 && !at[axis].vector && width_ > 1)
       index = Index{b_.CreateExtractElement(safe, std::uint64_t(0)), 0, nullptr};
     else
       index = width_ == 1 ? Index{safe, 0, nullptr} : Index{nullptr, 0, safe};
-    return b_.CreateSelect(inside, pull(frame, source, inner, mask), literal(r.type.dtype, r.attrs.get<double>("value")));
+    return b_.CreateSelect(inside, pull(frame, source, inner, mask),
+                           literal(r.type.dtype, r.attrs.get<double>("value")));
   }
   if (r.op == &pack_op) {
     return pull_pack(frame, id, at, mask);
- }
+  }
   throw InternalError(fmt::format("emit: no code for the view {}", r.op->name), r.where);
 }
 
@@ -346,7 +375,8 @@ Value* Emitter::pull_pack(Frame& frame, Id id, const Indices& at, Value* mask) {
     place.push_back(transpose ? k : position);
     Value* here = both;
     if (r.in.size() > 1)
-      here = b_.CreateAnd(both, splat(b_.CreateAnd(b_.CreateICmpSGE(stream.base, number(first)), b_.CreateICmpSLT(stream.base, number(first + streams)))));
+      here = b_.CreateAnd(both, splat(b_.CreateAnd(b_.CreateICmpSGE(stream.base, number(first)),
+                                                   b_.CreateICmpSLT(stream.base, number(first + streams)))));
     result = b_.CreateSelect(here, pull(frame, operand, place, here), result);
     first += streams;
   }
@@ -362,18 +392,23 @@ Value* Emitter::pull_gather(Frame& frame, Id id, const Indices& at, Value* mask)
   touch(frame, r.in[0]);
   touch(frame, r.in[1]);
   Value* row = load(pointer_of(frame, r.in[1]), indices.type.dtype, linear(indices.type.shape, which), mask);
-  row = indices.type.dtype == Dtype::u32 ? b_.CreateZExt(row, lanes(b_.getInt64Ty())) : b_.CreateSExt(row, lanes(b_.getInt64Ty()));
+  row = indices.type.dtype == Dtype::u32 ? b_.CreateZExt(row, lanes(b_.getInt64Ty()))
+                                         : b_.CreateSExt(row, lanes(b_.getInt64Ty()));
   Value* n = extent(table.type.shape[0]);
   row = b_.CreateSelect(b_.CreateICmpSLT(row, splat(number(0))), b_.CreateAdd(row, splat(n)), row);
   Value* inside = b_.CreateAnd(b_.CreateICmpSGE(row, splat(number(0))), b_.CreateICmpSLT(row, splat(n)));
   Value* safe = b_.CreateSelect(inside, row, splat(number(0)));
   bool uniform = width_ > 1;
   for (const Index& index : which) uniform = uniform && index.step == 0 && !index.vector;
-  Indices place{uniform ? Index{b_.CreateExtractElement(safe, std::uint64_t(0)), 0, nullptr} : width_ == 1 ? Index{safe, 0, nullptr} : Index{nullptr, 0, safe}};
+  Indices place{uniform       ? Index{b_.CreateExtractElement(safe, std::uint64_t(0)), 0, nullptr}
+                : width_ == 1 ? Index{safe, 0, nullptr}
+                              : Index{nullptr, 0, safe}};
   place.insert(place.end(), at.begin() + std::ptrdiff_t(rank), at.end());
   Value* both = mask ? b_.CreateAnd(mask, inside) : inside;
-  Value* value = load(pointer_of(frame, r.in[0]), table.type.dtype, linear(table.type.shape, place), width_ == 1 ? nullptr : both);
-  return b_.CreateSelect(inside, value, literal(r.type.dtype, is_float(r.type.dtype) ? r.attrs.get<double>("outside") : 0));
+  Value* value =
+      load(pointer_of(frame, r.in[0]), table.type.dtype, linear(table.type.shape, place), width_ == 1 ? nullptr : both);
+  return b_.CreateSelect(inside, value,
+                         literal(r.type.dtype, is_float(r.type.dtype) ? r.attrs.get<double>("outside") : 0));
 }
 
 // Whether a value can be computed by walking all its elements with one index.

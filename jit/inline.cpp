@@ -38,7 +38,8 @@ class Inliner {
 
   Tensor rewrite(const Record& r, const Tensors& in, Recorder& recorder) {
     if (r.op == &pick_op && !in[0].parts().empty()) return pick(in[0], r.attrs.integer("index"));
-    if (r.op->kind == Kind::loop || r.op->kind == Kind::branch) return record(*r.op, in, with_bodies(r.attrs, *this), r.where);
+    if (r.op->kind == Kind::loop || r.op->kind == Kind::branch)
+      return record(*r.op, in, with_bodies(r.attrs, *this), r.where);
     if (r.op == &barrier_op)
       return record(reshape_op, Tensors{in[0]}, {{"shape", in[0].shape()}, {"barrier", ++barriers_}}, r.where);
     if (r.op->kind != Kind::call) return {};

@@ -35,7 +35,8 @@ PlanPtr Planner::make() {
   place_outputs();
   decide_storage();
   if (runs(Pass::states_in_place))
-    for (std::size_t i = 0; i < plan_.states.size(); ++i) plan_.states[i].in_place = plan_.states[i].y < 0 && may_stay(i);
+    for (std::size_t i = 0; i < plan_.states.size(); ++i)
+      plan_.states[i].in_place = plan_.states[i].y < 0 && may_stay(i);
   return std::make_shared<const Plan>(std::move(plan_));
 }
 

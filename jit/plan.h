@@ -50,12 +50,12 @@ using PlanPtr = std::shared_ptr<const Plan>;
 struct Plan {
   TapePtr tape;
   std::vector<Nest> nests;
-  std::vector<int> nest_of;        // for each record: the nest that computes it, -1 for none
-  std::vector<bool> stored;        // has memory of its own (inputs too)
-  std::vector<Alias> alias_of;     // whose memory a record is in: its own, or a part of another's (reshape, slice)
-  std::vector<int> slot_of;        // the output whose memory the record is computed in, -1 for none
+  std::vector<int> nest_of;     // for each record: the nest that computes it, -1 for none
+  std::vector<bool> stored;     // has memory of its own (inputs too)
+  std::vector<Alias> alias_of;  // whose memory a record is in: its own, or a part of another's (reshape, slice)
+  std::vector<int> slot_of;     // the output whose memory the record is computed in, -1 for none
   std::vector<std::vector<PlanPtr>> bodies;  // for each record: the plans of its tapes, in the order of its attributes
-  std::vector<StatePlace> states;  // of a body: where each state lies
+  std::vector<StatePlace> states;            // of a body: where each state lies
 };
 
 // The plan of a tape; `states` says how many of its outputs are the state of a loop whose body it is, whose inputs begin

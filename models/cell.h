@@ -18,7 +18,8 @@
 namespace tapeloop {
 
 struct UnrollOptions {
-  std::int64_t truncate = 0;  // > 0: no gradient passes from step k to step k − 1, 2k to 2k − 1, …, counted in running order
+  std::int64_t truncate =
+      0;  // > 0: no gradient passes from step k to step k − 1, 2k to 2k − 1, …, counted in running order
   // > 0: keeps only the state, once in so many steps, and computes the steps between again for the gradient, which has the
   // same bits. Or as many bytes as that may take, from which the schedule follows (ScanOptions).
   std::int64_t checkpoint = 0;
@@ -80,7 +81,8 @@ Tree select_rows(const Tensor& real, const Tree& tree, const Tree& other) {
 }
 template <class Tree>
 Tree zero_rows(const Tensor& real, const Tree& tree) {
-  return mapped(tree, [&](const Tensor& t) { return is_float(t.dtype()) && t.rank() > 0 ? where(aligned(real, t), t, 0) : t; });
+  return mapped(
+      tree, [&](const Tensor& t) { return is_float(t.dtype()) && t.rank() > 0 ? where(aligned(real, t), t, 0) : t; });
 }
 
 template <class Xs>
@@ -93,7 +95,8 @@ Extent steps_of(const Xs& xs, const Where& caller) {
 }
 
 template <class Cell, class State, class Xs>
-auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options, const Where& caller) {
+auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options,
+                   const Where& caller) {
   (void)steps_of(xs, caller);
   const ScanOptions over_time{.reverse = options.reverse,
                               .truncate = options.truncate,
@@ -120,12 +123,14 @@ auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const Unr
                       caller);
     // The number of the step is part of the state, so that it needs no tensor as long as the sequence.
     using Counted = std::pair<State, Tensor>;
-    const Tensor first = options.reverse ? extent(steps_of(xs, caller), Dtype::i32, caller) - 1 : zeros({}, Dtype::i32, caller);
+    const Tensor first =
+        options.reverse ? extent(steps_of(xs, caller), Dtype::i32, caller) - 1 : zeros({}, Dtype::i32, caller);
     auto step = [&](const Counted& counted, const Xs& x) {
       const auto& [before, t] = counted;
       const Tensor real = t < lengths;
       auto [after, output] = state_and_output<State>(cell(before, zero_rows(real, x)));
-      return std::pair{Counted{select_rows(real, after, before), options.reverse ? t - 1 : t + 1}, zero_rows(real, output)};
+      return std::pair{Counted{select_rows(real, after, before), options.reverse ? t - 1 : t + 1},
+                       zero_rows(real, output)};
     };
     auto [last, outputs] = scan(step, Counted{state, first}, xs, over_time, caller);
     return Unrolled<State, decltype(outputs)>{std::move(last.first), std::move(outputs)};
@@ -138,7 +143,8 @@ auto unroll_within(const Cell& cell, const State& state, const Xs& xs, const Unr
 // tensors, the initial state and xs.
 // Throws Error when xs differ in length, the cell changes the type of its state, or an option is negative.
 template <class Cell, class State, class Xs>
-auto unroll(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options = {}, Where caller = Where::current()) {
+auto unroll(const Cell& cell, const State& state, const Xs& xs, const UnrollOptions& options = {},
+            Where caller = Where::current()) {
   try {
     return detail::unroll_within(cell, state, xs, options, caller);
   } catch (const Error& error) {

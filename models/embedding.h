@@ -10,7 +10,9 @@ struct Embedding {
   Tensor table;  // [V, E]
 
   // Integers [...] → [..., E]. An index outside the table gives NaN, see gather.
-  Tensor operator()(const Tensor& symbols, Where where = Where::current()) const { return gather(table, symbols, 0, where); }
+  Tensor operator()(const Tensor& symbols, Where where = Where::current()) const {
+    return gather(table, symbols, 0, where);
+  }
 
   // Normal with variance 1, as PyTorch's.
   static Embedding init(const Tensor& key, std::int64_t symbols, std::int64_t size, Dtype dtype = Dtype::f32,

@@ -34,7 +34,8 @@ Tensor uniform_init(const Tensor& key, const Shape& shape, double bound, Dtype d
   return uniform(key, shape, -bound, bound, dtype, where);
 }
 
-Tensor glorot_uniform(const Tensor& key, std::int64_t inputs, std::int64_t outputs, std::int64_t blocks, Dtype dtype, Where where) {
+Tensor glorot_uniform(const Tensor& key, std::int64_t inputs, std::int64_t outputs, std::int64_t blocks, Dtype dtype,
+                      Where where) {
   return uniform_init(key, {inputs, blocks * outputs}, std::sqrt(6.0 / double(inputs + outputs)), dtype, where);
 }
 
@@ -44,11 +45,14 @@ Tensor orthogonal(const Tensor& key, std::int64_t rows, std::int64_t columns, st
     throw Error("orthogonal: the key is recorded, it has no numbers yet", where, "initialise outside of jit");
   check_size("orthogonal", {dtype, {rows, blocks, columns}, nullptr}, where);
   if (!is_float(dtype)) throw Error("orthogonal: the dtype must be f32 or f64", where);
-  const auto r = std::size_t(rows), c = std::size_t(columns), n = std::size_t(blocks), few = std::min(r, c), many = std::max(r, c);
-  std::vector<double> vectors = normal(key, {blocks, std::int64_t(few), std::int64_t(many)}, Dtype::f64, where).to_vector<double>(where);
+  const auto r = std::size_t(rows), c = std::size_t(columns), n = std::size_t(blocks), few = std::min(r, c),
+             many = std::max(r, c);
+  std::vector<double> vectors =
+      normal(key, {blocks, std::int64_t(few), std::int64_t(many)}, Dtype::f64, where).to_vector<double>(where);
   std::vector<double> joined(r * n * c);
   for (std::size_t b = 0; b < n; ++b) {
-    std::vector<double> block(vectors.begin() + std::ptrdiff_t(b * r * c), vectors.begin() + std::ptrdiff_t((b + 1) * r * c));
+    std::vector<double> block(vectors.begin() + std::ptrdiff_t(b * r * c),
+                              vectors.begin() + std::ptrdiff_t((b + 1) * r * c));
     orthonormalize(block, few, many);
     for (std::size_t i = 0; i < r; ++i)
       for (std::size_t j = 0; j < c; ++j) joined[(i * n + b) * c + j] = r <= c ? block[i * c + j] : block[j * r + i];

@@ -31,7 +31,8 @@ struct Lstm {
   }
 
   struct Options {
-    double forget_bias = 1;  // so that memory lasts at the beginning (Jozefowicz, Zaremba and Sutskever 2015); 0 for none
+    double forget_bias =
+        1;  // so that memory lasts at the beginning (Jozefowicz, Zaremba and Sutskever 2015); 0 for none
     Dtype dtype = Dtype::f32;
   };
   static Lstm init(const Tensor& key, std::int64_t inputs, std::int64_t hidden, const Options& options,

@@ -30,12 +30,14 @@ std::vector<Tensor*> handles_of(Tree& tree) {
 
 // The tensors of a model beside its gradients. Throws Error when they do not belong together.
 template <class Model>
-std::pair<std::vector<Tensor*>, Tensors> parameters(std::string_view op, Model& model, const Model& grads, const Where& where) {
+std::pair<std::vector<Tensor*>, Tensors> parameters(std::string_view op, Model& model, const Model& grads,
+                                                    const Where& where) {
   std::pair result{handles_of(model), leaves_of(grads)};
   const std::vector<std::string> names = names_of(model);
   if (names != names_of(grads)) throw Error(std::string(op) + ": the gradients are not those of this model", where);
   for (std::size_t i = 0; i < names.size(); ++i)
-    if (result.second[i].dtype() != result.first[i]->dtype() || !agree(result.second[i].shape(), result.first[i]->shape()))
+    if (result.second[i].dtype() != result.first[i]->dtype() ||
+        !agree(result.second[i].shape(), result.first[i]->shape()))
       throw Error(std::string(op) + ": " + names[i] + " is " + to_string(result.first[i]->type()) + ", its gradient " +
                       to_string(result.second[i].type()),
                   where);

@@ -86,7 +86,8 @@ Json parse_header(const std::string& text, const Context& context) {
       keys[std::size_t(depth)].clear();
     } else if (event == Json::parse_event_t::key) {
       const auto key = value.get<std::string>();
-      if (!keys[std::size_t(depth) - 1].insert(key).second) context.fail(fmt::format("the header has \"{}\" twice", key));
+      if (!keys[std::size_t(depth) - 1].insert(key).second)
+        context.fail(fmt::format("the header has \"{}\" twice", key));
     }
     return true;
   };
@@ -107,17 +108,20 @@ struct Entry {
 
 Entry parse_entry(const std::string& name, const Json& json, std::uint64_t data_size, const Context& context) {
   auto bad = [&](const std::string& what) { context.fail(fmt::format("tensor \"{}\": {}", name, what)); };
-  if (!json.is_object() || json.size() != 3 || !json.contains("dtype") || !json.contains("shape") || !json.contains("data_offsets"))
+  if (!json.is_object() || json.size() != 3 || !json.contains("dtype") || !json.contains("shape") ||
+      !json.contains("data_offsets"))
     bad("its entry must have dtype, shape and data_offsets, and nothing else");
   const Json &dtype = json["dtype"], &shape = json["shape"], &offsets = json["data_offsets"];
   auto are_sizes = [](const Json& list) {
-    return list.is_array() && std::all_of(list.begin(), list.end(), [](const Json& n) { return n.is_number_unsigned(); });
+    return list.is_array() &&
+           std::all_of(list.begin(), list.end(), [](const Json& n) { return n.is_number_unsigned(); });
   };
   if (!dtype.is_string() || !are_sizes(shape) || !are_sizes(offsets) || offsets.size() != 2)
     bad("dtype must be a string, shape and data_offsets lists of sizes");
   Entry entry;
   const auto wanted = dtype.get<std::string>();
-  const auto known = std::find_if(dtype_names.begin(), dtype_names.end(), [&](const auto& d) { return d.second == wanted; });
+  const auto known =
+      std::find_if(dtype_names.begin(), dtype_names.end(), [&](const auto& d) { return d.second == wanted; });
   if (known == dtype_names.end()) bad("unknown dtype " + wanted);
   entry.dtype = known->first;
   auto bytes = std::uint64_t(size_of(entry.dtype));
@@ -131,7 +135,8 @@ Entry parse_entry(const std::string& name, const Json& json, std::uint64_t data_
   entry.begin = offsets[0].get<std::uint64_t>();
   entry.end = offsets[1].get<std::uint64_t>();
   if (entry.begin > entry.end || entry.end > data_size)
-    bad(fmt::format("its data_offsets [{}, {}] are outside of the {} bytes of data: the file is truncated or damaged", entry.begin, entry.end, data_size));
+    bad(fmt::format("its data_offsets [{}, {}] are outside of the {} bytes of data: the file is truncated or damaged",
+                    entry.begin, entry.end, data_size));
   if (entry.end - entry.begin != bytes)
     bad(fmt::format("its data_offsets hold {} bytes, its shape needs {}", entry.end - entry.begin, bytes));
   return entry;
@@ -147,7 +152,9 @@ void check_layout(const std::map<std::string, Entry>& entries, std::uint64_t dat
   std::uint64_t at = 0;
   for (const auto& [name, entry] : sorted) {
     if (entry->begin < at) context.fail(fmt::format("tensor \"{}\": its data_offsets overlap those of another", *name));
-    if (entry->begin > at) context.fail(fmt::format("tensor \"{}\": the {} bytes before its data belong to no tensor", *name, entry->begin - at));
+    if (entry->begin > at)
+      context.fail(
+          fmt::format("tensor \"{}\": the {} bytes before its data belong to no tensor", *name, entry->begin - at));
     at = entry->end;
   }
   if (at != data_size) context.fail(fmt::format("{} bytes after the last tensor", data_size - at));
@@ -155,17 +162,20 @@ void check_layout(const std::map<std::string, Entry>& entries, std::uint64_t dat
 
 }  // namespace
 
-void save_leaves(const std::string& path, const std::vector<std::string>& names, const Tensors& leaves, const Metadata& metadata,
-                 const Where& where) {
+void save_leaves(const std::string& path, const std::vector<std::string>& names, const Tensors& leaves,
+                 const Metadata& metadata, const Where& where) {
   const Context context{"save", path, where};
   Json header = Json::object();
   if (!metadata.empty()) header[std::string(metadata_key)] = metadata;
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < leaves.size(); ++i) {
     if (leaves[i].is_recorded()) context.fail(fmt::format("tensor \"{}\" is recorded, it has no numbers", names[i]));
-    if (names[i] == metadata_key || header.contains(names[i])) context.fail(fmt::format("two tensors are named \"{}\"", names[i]));
+    if (names[i] == metadata_key || header.contains(names[i]))
+      context.fail(fmt::format("two tensors are named \"{}\"", names[i]));
     const std::uint64_t size = std::uint64_t(leaves[i].count()) * std::uint64_t(size_of(leaves[i].dtype()));
-    header[names[i]] = {{"dtype", file_name_of(leaves[i].dtype())}, {"shape", values_of(leaves[i].shape())}, {"data_offsets", {offset, offset + size}}};
+    header[names[i]] = {{"dtype", file_name_of(leaves[i].dtype())},
+                        {"shape", values_of(leaves[i].shape())},
+                        {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
   std::string text;
@@ -214,8 +224,11 @@ Tensors load_leaves(const std::string& path, const std::vector<std::string>& nam
   if (size < 8) context.fail(fmt::format("{} bytes are too few for a safetensors file", size));
   std::uint64_t length = 0;
   read_all(file.fd, &length, sizeof length, context);
-  if (length > max_header) context.fail(fmt::format("the header claims {} bytes, more than 100 MB", length), "is this a safetensors file?");
-  if (length > size - 8) context.fail(fmt::format("the header claims {} bytes, the file has {}: it is truncated or damaged", length, size - 8));
+  if (length > max_header)
+    context.fail(fmt::format("the header claims {} bytes, more than 100 MB", length), "is this a safetensors file?");
+  if (length > size - 8)
+    context.fail(
+        fmt::format("the header claims {} bytes, the file has {}: it is truncated or damaged", length, size - 8));
   std::string text(length, '\0');
   read_all(file.fd, text.data(), text.size(), context);
   const Json header = parse_header(text, context);
@@ -238,15 +251,18 @@ Tensors load_leaves(const std::string& path, const std::vector<std::string>& nam
 
   const std::set<std::string> expected(names.begin(), names.end());
   for (const auto& [name, entry] : entries)
-    if (!expected.contains(name)) context.fail(fmt::format("unknown tensor \"{}\"", name), "the file was saved from another model");
+    if (!expected.contains(name))
+      context.fail(fmt::format("unknown tensor \"{}\"", name), "the file was saved from another model");
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto entry = entries.find(names[i]);
-    if (entry == entries.end()) context.fail(fmt::format("tensor \"{}\" is missing", names[i]), "the file was saved from another model");
+    if (entry == entries.end())
+      context.fail(fmt::format("tensor \"{}\" is missing", names[i]), "the file was saved from another model");
     Type type;
     type.dtype = entry->second.dtype;
     type.shape = Shape(entry->second.shape.begin(), entry->second.shape.end());
     if (type.dtype != types[i].dtype || entry->second.shape != values_of(types[i].shape))
-      context.fail(fmt::format("tensor \"{}\" is {} in the file, {} in the model", names[i], to_string(type), to_string(types[i])));
+      context.fail(fmt::format("tensor \"{}\" is {} in the file, {} in the model", names[i], to_string(type),
+                               to_string(types[i])));
   }
   Tensors loaded;
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -257,7 +273,8 @@ Tensors load_leaves(const std::string& path, const std::vector<std::string>& nam
     Type type;
     type.dtype = entry.dtype;
     type.shape = Shape(entry.shape.begin(), entry.shape.end());
-    if (type.dtype == Dtype::boolean && std::any_of(buffer->data(), buffer->data() + (entry.end - entry.begin), [](std::byte b) { return b > std::byte{1}; }))
+    if (type.dtype == Dtype::boolean && std::any_of(buffer->data(), buffer->data() + (entry.end - entry.begin),
+                                                    [](std::byte b) { return b > std::byte{1}; }))
       context.fail(fmt::format("tensor \"{}\": a boolean is neither 0 nor 1", names[i]));
     loaded.emplace_back(std::move(type), std::move(buffer));
   }

@@ -17,8 +17,8 @@ namespace tapeloop {
 using Metadata = std::map<std::string, std::string>;
 
 namespace detail {
-void save_leaves(const std::string& path, const std::vector<std::string>& names, const Tensors& leaves, const Metadata& metadata,
-                 const Where& where);
+void save_leaves(const std::string& path, const std::vector<std::string>& names, const Tensors& leaves,
+                 const Metadata& metadata, const Where& where);
 Tensors load_leaves(const std::string& path, const std::vector<std::string>& names, const std::vector<Type>& types,
                     Metadata* metadata, const Where& where);
 }  // namespace detail

@@ -51,7 +51,8 @@ Tensor run_argmax(const Op&, std::span<const Tensor> in, const Attrs& attrs, con
 
 }  // namespace
 
-constinit const Op argmax_op = {.name = "argmax", .kind = Kind::reduce, .infer = infer_argmax, .run = run_argmax, .batch = batch_along_axis};
+constinit const Op argmax_op = {
+    .name = "argmax", .kind = Kind::reduce, .infer = infer_argmax, .run = run_argmax, .batch = batch_along_axis};
 
 Tensor argmax(const Tensor& x, int axis, Where where) {
   check_value("argmax", x, where);

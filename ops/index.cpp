@@ -76,7 +76,9 @@ Pushforward jvp_gather(const Record& r, const Tensors& in, const Tensors& dots) 
 Batched batch_gather(const Record& r, const Tensors& in, const std::vector<bool>& batched, const Extent& n) {
   if (!batched[0]) return {record(gather_op, in, r.attrs, r.where), {}};
   const Tensor indices = batched[1] ? in[1] : repeated(in[1], n, r.where);
-  return {record(gather_op, {listed_rows(in[0], r.where), indices_of_all(indices, n, in[0].size(1), r.where)}, r.attrs, r.where), {}};
+  return {record(gather_op, {listed_rows(in[0], r.where), indices_of_all(indices, n, in[0].size(1), r.where)}, r.attrs,
+                 r.where),
+          {}};
 }
 
 // --- scatter_add ----------------------------------------------------------------------------------------------------------
@@ -190,7 +192,8 @@ Tensor indices_of_all(const Tensor& indices, const Extent& n, const Extent& rows
     i = tapeloop::where(Operand(Operand(indices, where) < 0, where), Operand(indices, where) + count, indices);
     is_outside = logical_or(Operand(Operand(i, where) < 0, where), Operand(Operand(i, where) >= count, where));
   }
-  return tapeloop::where(Operand(is_outside, where), extent(n * rows, dtype, where), Operand(i, where) + Operand(example, where) * count);
+  return tapeloop::where(Operand(is_outside, where), extent(n * rows, dtype, where),
+                         Operand(i, where) + Operand(example, where) * count);
 }
 
 Tensor listed_rows(const Tensor& x, const Where& where) {

@@ -27,7 +27,8 @@ Type infer_matmul(const Op&, std::span<const Type> in, const Attrs& attrs, const
   if (a.rank() < 2 || a.rank() != b.rank())
     throw InternalError(fmt::format("matmul: ranks of {} and {}", to_string(a), to_string(b)), where);
   if (a.dtype != b.dtype || !is_float(a.dtype))
-    throw Error(fmt::format("matmul: needs two operands of one floating-point dtype, got {} and {}", to_string(a), to_string(b)),
+    throw Error(fmt::format("matmul: needs two operands of one floating-point dtype, got {} and {}", to_string(a),
+                            to_string(b)),
                 where, "cast(x, Dtype::f32) converts");
   const Dims d = dims_of(in, attrs);
   const std::size_t r = b.shape.size();
@@ -50,7 +51,7 @@ Type infer_matmul(const Op&, std::span<const Type> in, const Attrs& attrs, const
 Tensor run_matmul(const Op&, std::span<const Tensor> in, const Attrs& attrs, const Type& type) {
   const std::vector<Type> types{in[0].type(), in[1].type()};
   const Dims d = dims_of(types, attrs);
-  const MatmulShape shape{count_of(d.leading), d.m.value(), d.k.value(), d.n.value(), attrs.flag("transpose_a"),
+  const MatmulShape shape{count_of(d.leading),      d.m.value(), d.k.value(), d.n.value(), attrs.flag("transpose_a"),
                           attrs.flag("transpose_b")};
   auto buffer = Buffer::allocate(bytes_of(type));
   const std::byte* start = in.size() == 3 ? in[2].bytes() : nullptr;
@@ -99,7 +100,8 @@ Batched batch_matmul(const Record& r, const Tensors& in, const std::vector<bool>
   const Shape full{n, r.type.shape[0], r.type.shape[1]}, &a = in[0].shape();
   Tensors operands{reshape(in[0], {a[0] * a[1], a[2]}, r.where), in[1]};
   if (in.size() == 3)
-    operands.push_back(reshape(batched[2] ? in[2] : repeated(in[2], n, r.where), {full[0] * full[1], full[2]}, r.where));
+    operands.push_back(
+        reshape(batched[2] ? in[2] : repeated(in[2], n, r.where), {full[0] * full[1], full[2]}, r.where));
   return {reshape(record(matmul_op, operands, r.attrs, r.where), full, r.where), {}};
 }
 
@@ -165,7 +167,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, const Tensor& start, MatmulOptio
   } else {
     const auto leading = broadcast_shape(leading_a, leading_b);
     if (!leading)
-      throw Error(fmt::format("matmul: leading axes differ: {} x {}", to_string(a.shape()), to_string(b.shape())), where);
+      throw Error(fmt::format("matmul: leading axes differ: {} x {}", to_string(a.shape()), to_string(b.shape())),
+                  where);
     const Tensor c = begin_at(joined(*leading, m, n));
     result = product(broadcast_to(a2, joined(*leading, a2.size(-2), a2.size(-1)), where),
                      broadcast_to(b2, joined(*leading, b2.size(-2), b2.size(-1)), where), ta, tb, where, c);

@@ -21,9 +21,7 @@ namespace {
 constexpr int kPartials = 16;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-std::shared_ptr<Buffer> buffer_for(const Type& type) {
-  return Buffer::allocate(bytes_of(type));
-}
+std::shared_ptr<Buffer> buffer_for(const Type& type) { return Buffer::allocate(bytes_of(type)); }
 
 // Sorted, each once, counted from the front.
 Ints normal_axes(std::string_view op, const Axes& axes, int rank, const Where& where) {

@@ -30,14 +30,16 @@ Type infer_scan(const Op&, std::span<const Type> in, const Attrs& attrs, const W
   for (std::size_t i = 0; i < loop.states; ++i) {
     const Type &before = in[loop.constants + i], &after = loop.body->output_type(i);
     if (before.dtype != after.dtype || !agree(before.shape, after.shape))
-      throw Error(fmt::format("scan: tensor {} of the state is {} before a step and {} after it", i, to_string(before), to_string(after)),
+      throw Error(fmt::format("scan: tensor {} of the state is {} before a step and {} after it", i, to_string(before),
+                              to_string(after)),
                   where, "the state must keep its type; check the initial state's shape and dtype");
   }
   for (std::size_t i = 0; i < loop.xs; ++i) {
     const Type& x = in[loop.first_x() + i];
     if (!agree(x.shape[0], loop.length))
-      throw Error(fmt::format("scan: xs {} has {} steps, the loop has {}", to_string(x), x.shape[0].value(), loop.length.value()), where,
-                  "all xs must have the same leading extent");
+      throw Error(fmt::format("scan: xs {} has {} steps, the loop has {}", to_string(x), x.shape[0].value(),
+                              loop.length.value()),
+                  where, "all xs must have the same leading extent");
   }
   std::vector<Type> parts;
   for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
@@ -130,11 +132,13 @@ Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
   // A state that steps read but do not write differentiably still has a cotangent to hand out: that of its initial value.
   const std::vector<bool> active = differentiable_from(*loop.body, request.wanted);
   for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
-    request.live.push_back(i < loop.states ? bool(request.wanted[loop.constants + i]) : active[loop.body->outputs[i]] && demand.live[i]);
+    request.live.push_back(i < loop.states ? bool(request.wanted[loop.constants + i])
+                                           : active[loop.body->outputs[i]] && demand.live[i]);
   request.accumulating.assign(loop.body->inputs.size(), false);
   for (std::size_t i = 0; i < loop.constants; ++i) request.accumulating[i] = request.wanted[i];
   const Split halves = halves_of(loop, request);
-  const Tensor forward = record(scan_op, in, loop_attrs(halves.early, loop.constants, loop.states, loop.length, loop.reverse), r.where);
+  const Tensor forward =
+      record(scan_op, in, loop_attrs(halves.early, loop.constants, loop.states, loop.length, loop.reverse), r.where);
 
   // Indices in the late half: constants, xs, residuals, cotangents of states and ys, accumulators.
   std::vector<std::size_t> state_in, y_in, const_of, state_of, y_of;
@@ -179,16 +183,19 @@ Pullback vjp_scan(const Record& r, const Tensors& in, const Demand& demand) {
     for (std::size_t i : state_of) operands.push_back(cts[i].is_empty() ? zeros_like(in[loop.constants + i]) : cts[i]);
     for (std::size_t i : const_of) operands.push_back(sums[i].is_empty() ? zeros_like(in[i]) : sums[i]);
     operands.insert(operands.end(), in.begin() + std::ptrdiff_t(loop.first_x()), in.end());
-    for (std::size_t i = 0; i < halves.residuals; ++i) operands.push_back(pick(forward, int(loop.body->outputs.size() + i)));
+    for (std::size_t i = 0; i < halves.residuals; ++i)
+      operands.push_back(pick(forward, int(loop.body->outputs.size() + i)));
     for (std::size_t i : y_of) {
       const Type& type = loop.body->output_type(i);
       operands.push_back(cts[i].is_empty() ? zeros(stacked(type, loop.length).shape, type.dtype, where) : cts[i]);
     }
     const Tensor backward =
-        record(scan_op, operands, loop_attrs(late, loop.constants, state_of.size() + const_of.size(), loop.length, !loop.reverse), where);
+        record(scan_op, operands,
+               loop_attrs(late, loop.constants, state_of.size() + const_of.size(), loop.length, !loop.reverse), where);
     Tensors result(in.size());
     int part = 0;
-    for (std::size_t i : state_of) result[loop.constants + i] = accumulate(sums[loop.constants + i], pick(backward, part++));
+    for (std::size_t i : state_of)
+      result[loop.constants + i] = accumulate(sums[loop.constants + i], pick(backward, part++));
     for (std::size_t i : const_of) result[i] = pick(backward, part++);
     for (std::size_t i : x_of) result[i] = accumulate(sums[i], pick(backward, part++));
     return result;
@@ -249,8 +256,10 @@ Pushforward jvp_scan(const Record& r, const Tensors& in, const Tensors& dots) {
   add(group_dots[1]);
   add(slice_of(loop.first_x(), loop.xs));
   add(group_dots[2]);
-  const Tensor wide = record(scan_op, operands,
-                             loop_attrs(reorder(both, inputs, outputs), loop.constants + groups[0].size(), states, loop.length, loop.reverse), r.where);
+  const Tensor wide = record(
+      scan_op, operands,
+      loop_attrs(reorder(both, inputs, outputs), loop.constants + groups[0].size(), states, loop.length, loop.reverse),
+      r.where);
   // The value is read from the widened loop, so that nothing runs twice: its results in the order of the original.
   Tensors parts;
   for (std::size_t i = 0; i < loop.states; ++i) parts.push_back(pick(wide, int(i)));
@@ -315,7 +324,10 @@ Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>&
     constants += i < loop.constants;
     states += i >= loop.constants && i < loop.first_x();
   }
-  const Tensor narrowed = record(scan_op, operands, loop_attrs(reorder(body, inputs, range(0, outputs.size())), constants, states, loop.length, loop.reverse), r.where);
+  const Tensor narrowed =
+      record(scan_op, operands,
+             loop_attrs(reorder(body, inputs, range(0, outputs.size())), constants, states, loop.length, loop.reverse),
+             r.where);
   Tensors parts(live.size());
   for (std::size_t i = 0; i < outputs.size(); ++i)
     if (outputs[i] < live_parts.size() && live_parts[outputs[i]]) parts[outputs[i]] = pick(narrowed, int(i));
@@ -335,13 +347,15 @@ Loop::Loop(const Attrs& attrs)
 
 std::int64_t bytes_of_state(const Loop& loop) {
   std::int64_t bytes = 0;
-  for (std::size_t i = 0; i < loop.states; ++i) bytes += count_of(loop.body->output_type(i).shape) * size_of(loop.body->output_type(i).dtype);
+  for (std::size_t i = 0; i < loop.states; ++i)
+    bytes += count_of(loop.body->output_type(i).shape) * size_of(loop.body->output_type(i).dtype);
   return bytes;
 }
 
 std::int64_t bytes_kept_per_step(const Loop& loop) {
   VjpRequest request;
-  for (std::size_t i = 0; i < loop.body->inputs.size(); ++i) request.wanted.push_back(is_float(loop.body->input_type(i).dtype));
+  for (std::size_t i = 0; i < loop.body->inputs.size(); ++i)
+    request.wanted.push_back(is_float(loop.body->input_type(i).dtype));
   const std::vector<bool> active = differentiable_from(*loop.body, request.wanted);
   for (Id id : loop.body->outputs) request.live.push_back(active[id]);
   const Split halves = halves_of(loop, request);
@@ -355,7 +369,14 @@ Attrs Loop::attrs(TapePtr other_body, const Extent& other_length) const {
   return loop_attrs(std::move(other_body), constants, states, other_length, reverse);
 }
 
-constinit const Op scan_op = {.name = "scan", .kind = Kind::loop, .infer = infer_scan, .run = run_scan, .vjp = vjp_scan, .jvp = jvp_scan, .batch = batch_scan, .narrow = narrow_scan};
+constinit const Op scan_op = {.name = "scan",
+                              .kind = Kind::loop,
+                              .infer = infer_scan,
+                              .run = run_scan,
+                              .vjp = vjp_scan,
+                              .jvp = jvp_scan,
+                              .batch = batch_scan,
+                              .narrow = narrow_scan};
 
 namespace detail {
 
@@ -369,8 +390,8 @@ std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Wher
   return types;
 }
 
-void check_state_names(std::string_view op, const std::vector<std::string>& before, const std::vector<std::string>& after,
-                       const Where& where) {
+void check_state_names(std::string_view op, const std::vector<std::string>& before,
+                       const std::vector<std::string>& after, const Where& where) {
   if (before == after) return;
   auto list = [](const std::vector<std::string>& names) {
     if (names.empty()) return std::string("gone");
@@ -378,20 +399,22 @@ void check_state_names(std::string_view op, const std::vector<std::string>& befo
     return fmt::format("{}", fmt::join(names, ", "));
   };
   throw Error(
-      fmt::format("{}: the tensors of the state are {} before a step, {} after it", op, list(before), list(after)), where,
-      "a step must keep them all: none may become empty, and vectors may not grow");
+      fmt::format("{}: the tensors of the state are {} before a step, {} after it", op, list(before), list(after)),
+      where, "a step must keep them all: none may become empty, and vectors may not grow");
 }
 
 Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs, const Tensors& captured,
                     std::size_t ys, const ScanOptions& options, const Where& where) {
   if (xs.empty() && !options.length)
     throw Error("scan: without xs the number of steps is unknown", where, "give ScanOptions{.length = n}");
-  if (options.truncate < 0) throw Error(fmt::format("scan: truncate is {}", options.truncate), where, "0 means no truncation");
+  if (options.truncate < 0)
+    throw Error(fmt::format("scan: truncate is {}", options.truncate), where, "0 means no truncation");
   if (options.checkpoint < 0 || options.memory_budget < 0)
-    throw Error(fmt::format("scan: checkpoint is {}, memory_budget {}", options.checkpoint, options.memory_budget), where,
-                "0 means that every step keeps what its derivative needs");
+    throw Error(fmt::format("scan: checkpoint is {}, memory_budget {}", options.checkpoint, options.memory_budget),
+                where, "0 means that every step keeps what its derivative needs");
   if ((options.truncate > 0) + (options.checkpoint > 0) + (options.memory_budget > 0) > 1)
-    throw Error("scan: truncate, checkpoint and memory_budget are given together", where, "each says where the loop is cut; give one");
+    throw Error("scan: truncate, checkpoint and memory_budget are given together", where,
+                "each says where the loop is cut; give one");
   const Extent length = xs.empty() ? *options.length : xs[0].size(0);
   if (options.length && options.length->value() != length.value())
     throw Error(fmt::format("scan: length {} but xs have {} steps", options.length->value(), length.value()), where);
@@ -404,10 +427,12 @@ Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs
   const TapePtr ordered = captured.empty() ? body : reorder(body, order, range(0, state.size() + ys));
   const Attrs attrs = loop_attrs(ordered, captured.size(), state.size(), length, options.reverse);
   if (options.checkpoint > 0 || options.memory_budget > 0) {
-    const std::vector<std::int64_t> blocks =
-        options.checkpoint > 0 ? std::vector{options.checkpoint} : blocks_within(Loop(attrs), options.memory_budget, where);
+    const std::vector<std::int64_t> blocks = options.checkpoint > 0
+                                                 ? std::vector{options.checkpoint}
+                                                 : blocks_within(Loop(attrs), options.memory_budget, where);
     if (blocks.empty()) return picks(record(scan_op, operands, attrs, where));
-    return strip_mine(Loop(attrs), operands, blocks[0], {.recompute = true, .inner = {blocks.begin() + 1, blocks.end()}}, where);
+    return strip_mine(Loop(attrs), operands, blocks[0],
+                      {.recompute = true, .inner = {blocks.begin() + 1, blocks.end()}}, where);
   }
   if (options.truncate == 0) return picks(record(scan_op, operands, attrs, where));
   auto cut = [&](const Tensors& tensors) {

@@ -25,13 +25,13 @@ struct ScanOptions {
 
 namespace detail {
 // Records the loop. `body` has inputs state ++ xs ++ captured, as traced. Results: final state ++ ys.
-Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs, const Tensors& captured, std::size_t ys,
-                    const ScanOptions& options, const Where& where);
+Tensors scan_leaves(const TapePtr& body, const Tensors& state, const Tensors& xs, const Tensors& captured,
+                    std::size_t ys, const ScanOptions& options, const Where& where);
 // The types of one step's x: those of xs without their leading axis.
 std::vector<Type> step_types(const Tensors& state, const Tensors& xs, const Where& where);
 // Throws Error when a step adds, drops or moves a tensor of the state.
-void check_state_names(std::string_view op, const std::vector<std::string>& before, const std::vector<std::string>& after,
-                       const Where& where);
+void check_state_names(std::string_view op, const std::vector<std::string>& before,
+                       const std::vector<std::string>& after, const Where& where);
 }  // namespace detail
 
 // Runs `f(state, x_t)`, which returns pair{state, y_t}, over the leading axis of xs. State, xs and y are trees of tensors;

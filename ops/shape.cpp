@@ -52,8 +52,9 @@ void copy_strided_as(const std::byte* from, const Strides& from_strides, std::by
 }
 
 // Copies a box of elements between two layouts; strides and offsets are in elements.
-void copy_strided(Dtype dtype, const std::byte* from, std::int64_t from_offset, const Strides& from_strides, std::byte* to,
-                  std::int64_t to_offset, const Strides& to_strides, const std::vector<std::int64_t>& sizes) {
+void copy_strided(Dtype dtype, const std::byte* from, std::int64_t from_offset, const Strides& from_strides,
+                  std::byte* to, std::int64_t to_offset, const Strides& to_strides,
+                  const std::vector<std::int64_t>& sizes) {
   const int size = size_of(dtype);
   from += from_offset * size;
   to += to_offset * size;
@@ -102,10 +103,13 @@ Type infer_reshape(const Op&, std::span<const Type> in, const Attrs& attrs, cons
   return {in[0].dtype, shape, nullptr};
 }
 
-Tensor run_reshape(const Op&, std::span<const Tensor> in, const Attrs&, const Type& type) { return in[0].with_shape(type.shape); }
+Tensor run_reshape(const Op&, std::span<const Tensor> in, const Attrs&, const Type& type) {
+  return in[0].with_shape(type.shape);
+}
 
 Pullback vjp_reshape(const Record& r, const Tensors& in, const Demand&) {
-  return linear_pullback(r, in, [shape = in[0].shape(), where = r.where](const Tensor& ct) { return reshape(ct, shape, where); });
+  return linear_pullback(
+      r, in, [shape = in[0].shape(), where = r.where](const Tensor& ct) { return reshape(ct, shape, where); });
 }
 
 Shape with_batch(const Extent& n, const Shape& shape) {
@@ -186,7 +190,8 @@ Pullback vjp_broadcast(const Record& r, const Tensors& in, const Demand&) {
     for (std::size_t axis = 0; axis < full.size(); ++axis) {
       auto it = std::find(axes.begin(), axes.end(), std::int64_t(axis));
       const bool is_new = it == axes.end();
-      if (is_new || (shape[std::size_t(it - axes.begin())].value() == 1 && full[axis].value() != 1)) summed.push_back(int(axis));
+      if (is_new || (shape[std::size_t(it - axes.begin())].value() == 1 && full[axis].value() != 1))
+        summed.push_back(int(axis));
     }
     return reshape(summed.empty() ? ct : sum(ct, summed, false, where), shape, where);
   };
@@ -194,7 +199,9 @@ Pullback vjp_broadcast(const Record& r, const Tensors& in, const Demand&) {
 }
 
 Batched batch_broadcast(const Record& r, const Tensors& in, const std::vector<bool>&, const Extent& n) {
-  return {broadcast_axes(in[0], with_batch(n, r.attrs.get<Shape>("shape")), behind_batch(r.attrs.get<Ints>("axes")), r.where), {}};
+  return {broadcast_axes(in[0], with_batch(n, r.attrs.get<Shape>("shape")), behind_batch(r.attrs.get<Ints>("axes")),
+                         r.where),
+          {}};
 }
 
 // --- slice, flip, pad ----------------------------------------------------------------------------------------------------------
@@ -203,9 +210,10 @@ Type infer_slice(const Op&, std::span<const Type> in, const Attrs& attrs, const 
   const auto axis = std::size_t(attrs.integer("axis"));
   const Extent &start = attrs.extent("start"), &count = attrs.extent("count");
   const std::int64_t step = attrs.integer("step"), size = in[0].shape[axis].value();
-  if (start.value() < 0 || count.value() < 0 || (count.value() > 0 && start.value() + (count.value() - 1) * step >= size))
-    throw Error(fmt::format("slice: {} elements from {} by {} of axis {} of {}", count.value(), start.value(), step, axis,
-                            to_string(in[0].shape)),
+  if (start.value() < 0 || count.value() < 0 ||
+      (count.value() > 0 && start.value() + (count.value() - 1) * step >= size))
+    throw Error(fmt::format("slice: {} elements from {} by {} of axis {} of {}", count.value(), start.value(), step,
+                            axis, to_string(in[0].shape)),
                 where);
   Type type = in[0];
   type.shape[axis] = count;
@@ -218,7 +226,8 @@ Tensor run_slice(const Op&, std::span<const Tensor> in, const Attrs& attrs, cons
   const std::int64_t offset = attrs.extent("start").value() * from[axis];
   from[axis] *= attrs.integer("step");
   auto buffer = buffer_for(type);
-  copy_strided(type.dtype, in[0].bytes(), offset, from, buffer->data(), 0, row_major(type.shape), values_of(type.shape));
+  copy_strided(type.dtype, in[0].bytes(), offset, from, buffer->data(), 0, row_major(type.shape),
+               values_of(type.shape));
   return Tensor(type, std::move(buffer));
 }
 
@@ -241,20 +250,23 @@ Tensor run_flip(const Op&, std::span<const Tensor> in, const Attrs& attrs, const
   const std::int64_t offset = (type.shape[axis].value() - 1) * from[axis];
   from[axis] = -from[axis];
   auto buffer = buffer_for(type);
-  copy_strided(type.dtype, in[0].bytes(), offset, from, buffer->data(), 0, row_major(type.shape), values_of(type.shape));
+  copy_strided(type.dtype, in[0].bytes(), offset, from, buffer->data(), 0, row_major(type.shape),
+               values_of(type.shape));
   return Tensor(type, std::move(buffer));
 }
 
 Pullback vjp_flip(const Record& r, const Tensors& in, const Demand&) {
-  return linear_pullback(r, in, [axis = r.attrs.integer("axis"), where = r.where](const Tensor& ct) { return flip(ct, axis, where); });
+  return linear_pullback(
+      r, in, [axis = r.attrs.integer("axis"), where = r.where](const Tensor& ct) { return flip(ct, axis, where); });
 }
 
 Type infer_pad(const Op&, std::span<const Type> in, const Attrs& attrs, const Where& where) {
   const auto axis = std::size_t(attrs.integer("axis"));
   const Extent &before = attrs.extent("before"), &after = attrs.extent("after");
   if (before.value() < 0 || after.value() < 0)
-    throw Error(fmt::format("pad: {} before and {} after axis {}: a negative count", before.value(), after.value(), axis), where,
-                "slice() takes elements away");
+    throw Error(
+        fmt::format("pad: {} before and {} after axis {}: a negative count", before.value(), after.value(), axis),
+        where, "slice() takes elements away");
   Type type = in[0];
   Extent size = type.shape[axis];
   if (const std::int64_t interior = attrs.integer("interior"); interior != 0 && size.value() > 0)
@@ -272,7 +284,8 @@ Tensor run_pad(const Op&, std::span<const Tensor> in, const Attrs& attrs, const 
   Strides to = row_major(type.shape);
   const std::int64_t offset = attrs.extent("before").value() * to[axis];
   to[axis] *= attrs.integer("interior") + 1;
-  copy_strided(type.dtype, in[0].bytes(), 0, row_major(in[0].shape()), buffer->data(), offset, to, values_of(in[0].shape()));
+  copy_strided(type.dtype, in[0].bytes(), 0, row_major(in[0].shape()), buffer->data(), offset, to,
+               values_of(in[0].shape()));
   return Tensor(type, std::move(buffer));
 }
 
@@ -281,7 +294,8 @@ Pullback vjp_pad(const Record& r, const Tensors& in, const Demand&) {
                     {"start", Shape{r.attrs.extent("before")}},
                     {"count", Shape{in[0].size(r.attrs.integer("axis"))}},
                     {"step", std::int64_t(r.attrs.integer("interior") + 1)}};
-  return linear_pullback(r, in, [attrs, where = r.where](const Tensor& ct) { return record(slice_op, {ct}, attrs, where); });
+  return linear_pullback(r, in,
+                         [attrs, where = r.where](const Tensor& ct) { return record(slice_op, {ct}, attrs, where); });
 }
 
 Pushforward jvp_pad(const Record& r, const Tensors& in, const Tensors& dots) {
@@ -296,10 +310,11 @@ Type infer_concat(const Op&, std::span<const Type> in, const Attrs& attrs, const
   Extent total = 0;
   for (const Type& part : in) {
     bool fits = part.dtype == type.dtype && part.rank() == type.rank();
-    for (std::size_t i = 0; fits && i < type.shape.size(); ++i) fits = i == axis || agree(part.shape[i], type.shape[i]).has_value();
+    for (std::size_t i = 0; fits && i < type.shape.size(); ++i)
+      fits = i == axis || agree(part.shape[i], type.shape[i]).has_value();
     if (!fits)
-      throw Error(fmt::format("concat: {} and {} do not fit along axis {}", to_string(type), to_string(part), axis), where,
-                  "dtypes and all other extents must agree");
+      throw Error(fmt::format("concat: {} and {} do not fit along axis {}", to_string(type), to_string(part), axis),
+                  where, "dtypes and all other extents must agree");
     total = total + part.shape[axis];
   }
   type.shape[axis] = total;
@@ -371,13 +386,69 @@ Pullback vjp_split(const Record& r, const Tensors& in, const Demand&) {
 
 }  // namespace
 
-constinit const Op reshape_op = {.name = "reshape", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_reshape, .run = run_reshape, .vjp = vjp_reshape, .batch = batch_reshape};
-constinit const Op transpose_op = {.name = "transpose", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_transpose, .run = run_transpose, .vjp = vjp_transpose, .batch = batch_transpose};
-constinit const Op broadcast_op = {.name = "broadcast", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_broadcast, .run = run_broadcast, .vjp = vjp_broadcast, .batch = batch_broadcast};
-constinit const Op slice_op = {.name = "slice", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_slice, .run = run_slice, .vjp = vjp_slice, .batch = batch_along_axis};
-constinit const Op flip_op = {.name = "flip", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_flip, .run = run_flip, .vjp = vjp_flip, .batch = batch_along_axis};
-constinit const Op pad_op = {.name = "pad", .kind = Kind::view, .cheap = true, .infer = infer_pad, .run = run_pad, .vjp = vjp_pad, .jvp = jvp_pad, .batch = batch_along_axis};
-constinit const Op concat_op = {.name = "concat", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_concat, .run = run_concat, .vjp = vjp_concat, .batch = batch_along_axis};
-constinit const Op split_op = {.name = "split", .kind = Kind::view, .cheap = true, .linear = true, .infer = infer_split, .run = run_split, .vjp = vjp_split, .batch = batch_along_axis};
+constinit const Op reshape_op = {.name = "reshape",
+                                 .kind = Kind::view,
+                                 .cheap = true,
+                                 .linear = true,
+                                 .infer = infer_reshape,
+                                 .run = run_reshape,
+                                 .vjp = vjp_reshape,
+                                 .batch = batch_reshape};
+constinit const Op transpose_op = {.name = "transpose",
+                                   .kind = Kind::view,
+                                   .cheap = true,
+                                   .linear = true,
+                                   .infer = infer_transpose,
+                                   .run = run_transpose,
+                                   .vjp = vjp_transpose,
+                                   .batch = batch_transpose};
+constinit const Op broadcast_op = {.name = "broadcast",
+                                   .kind = Kind::view,
+                                   .cheap = true,
+                                   .linear = true,
+                                   .infer = infer_broadcast,
+                                   .run = run_broadcast,
+                                   .vjp = vjp_broadcast,
+                                   .batch = batch_broadcast};
+constinit const Op slice_op = {.name = "slice",
+                               .kind = Kind::view,
+                               .cheap = true,
+                               .linear = true,
+                               .infer = infer_slice,
+                               .run = run_slice,
+                               .vjp = vjp_slice,
+                               .batch = batch_along_axis};
+constinit const Op flip_op = {.name = "flip",
+                              .kind = Kind::view,
+                              .cheap = true,
+                              .linear = true,
+                              .infer = infer_flip,
+                              .run = run_flip,
+                              .vjp = vjp_flip,
+                              .batch = batch_along_axis};
+constinit const Op pad_op = {.name = "pad",
+                             .kind = Kind::view,
+                             .cheap = true,
+                             .infer = infer_pad,
+                             .run = run_pad,
+                             .vjp = vjp_pad,
+                             .jvp = jvp_pad,
+                             .batch = batch_along_axis};
+constinit const Op concat_op = {.name = "concat",
+                                .kind = Kind::view,
+                                .cheap = true,
+                                .linear = true,
+                                .infer = infer_concat,
+                                .run = run_concat,
+                                .vjp = vjp_concat,
+                                .batch = batch_along_axis};
+constinit const Op split_op = {.name = "split",
+                               .kind = Kind::view,
+                               .cheap = true,
+                               .linear = true,
+                               .infer = infer_split,
+                               .run = run_split,
+                               .vjp = vjp_split,
+                               .batch = batch_along_axis};
 
 }  // namespace tapeloop

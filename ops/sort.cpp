@@ -54,7 +54,8 @@ Tensor run_argsort(const Op&, std::span<const Tensor> in, const Attrs& attrs, co
 
 }  // namespace
 
-constinit const Op argsort_op = {.name = "argsort", .kind = Kind::sort, .infer = infer_argsort, .run = run_argsort, .batch = batch_along_axis};
+constinit const Op argsort_op = {
+    .name = "argsort", .kind = Kind::sort, .infer = infer_argsort, .run = run_argsort, .batch = batch_along_axis};
 
 Tensor argsort(const Tensor& x, int axis, bool descending, Where where) {
   check_value("argsort", x, where);

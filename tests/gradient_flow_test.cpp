@@ -31,12 +31,14 @@ TEST_CASE("gradient flow: an LSTM with forget bias 1 keeps clearly more than the
 
 TEST_CASE("gradient flow: the sequence as a whole, and its parts, agree") {
   // The gradient at step t of T steps is that at step t − 100 of the last T − 100, when states and inputs are zero.
-  const auto whole = gradient_flow::rnn_norms({.steps = 200}, 1.2), half = gradient_flow::rnn_norms({.steps = 100}, 1.2);
+  const auto whole = gradient_flow::rnn_norms({.steps = 200}, 1.2),
+             half = gradient_flow::rnn_norms({.steps = 100}, 1.2);
   for (std::size_t t = 0; t < half.size(); ++t) CHECK(whole[t + 100] == doctest::Approx(half[t]).epsilon(1e-12));
 }
 
 TEST_CASE("gradient flow: clipping bounds the norm, and leaves a small gradient and its direction alone") {
-  const Tensor big = Tensor::of(std::vector<double>{3e9, -4e9}, {2}), small = Tensor::of(std::vector<double>{0.3, 0.4}, {2});
+  const Tensor big = Tensor::of(std::vector<double>{3e9, -4e9}, {2}),
+               small = Tensor::of(std::vector<double>{0.3, 0.4}, {2});
   CHECK(global_norm(clip_by_global_norm(big, 1.0)).item<double>() <= 1.0 + 1e-12);
   CHECK(clip_by_global_norm(big, 1.0).data<double>()[0] == doctest::Approx(0.6));
   CHECK(same_bits(clip_by_global_norm(small, 1.0), small));

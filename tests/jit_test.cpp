@@ -71,7 +71,9 @@ Options changed(const Change& change) {
   return o;
 }
 
-Tensor inputs(int t, int b, int d, int seed) { return normal(key(std::uint64_t(seed)), {t, b, d}, Dtype::f32).materialized(); }
+Tensor inputs(int t, int b, int d, int seed) {
+  return normal(key(std::uint64_t(seed)), {t, b, d}, Dtype::f32).materialized();
+}
 
 }  // namespace
 
@@ -172,8 +174,9 @@ TEST_CASE("compiled code has names for perf when these are asked for") {
 
 TEST_CASE("what a kernel does is told in operations and bytes") {
   const auto f = [](const Tensor& a, const Tensor& b) { return tanh(matmul(a, b)); };
-  const TapePtr tape =
-      trace([&](const Tensors& in) { return f(in[0], in[1]); }, Recorder::Captures::recorded, Tensors{zeros({30, 20}), zeros({20, 40})}).tape;
+  const TapePtr tape = trace([&](const Tensors& in) { return f(in[0], in[1]); }, Recorder::Captures::recorded,
+                             Tensors{zeros({30, 20}), zeros({20, 40})})
+                           .tape;
   const std::string text = describe(*make_plan(pack_matmuls(tape)), target_for("avx2"));
   CAPTURE(text);
   // 2 · 30 · 20 · 40 and tanh of 30 · 40; both operands read, the packed one with its empty columns.
@@ -183,14 +186,16 @@ TEST_CASE("what a kernel does is told in operations and bytes") {
 
 TEST_CASE("a pass that there is not is an error that names those there are") {
   ScopedOptions without(changed([](Options& o) { o.without = "epilogues,magic"; }));
-  CHECK_THROWS_WITH(jit([](const Tensor& x) { return x * 2; })(zeros({3})), doctest::Contains("there is no pass magic"));
+  CHECK_THROWS_WITH(jit([](const Tensor& x) { return x * 2; })(zeros({3})),
+                    doctest::Contains("there is no pass magic"));
 }
 
 TEST_CASE("a compiled scan over ten training steps equals ten calls of the compiled step") {
   auto m = make_model<Lstm>(4, 8);
   auto opt = adam(m, {.lr = 1e-2});
   const auto state = m.cell.initial(2);
-  const Tensor xs = normal(key(5), {10, 6, 2, 4}, Dtype::f32).materialized(), ys = normal(key(6), {10, 6, 2, 3}, Dtype::f32).materialized();
+  const Tensor xs = normal(key(5), {10, 6, 2, 4}, Dtype::f32).materialized(),
+               ys = normal(key(6), {10, 6, 2, 3}, Dtype::f32).materialized();
   auto loop = jit([](auto model, auto optimizer, auto carried, const Tensor& all_xs, const Tensor& all_ys) {
     return scan(
         [](const auto& before, const auto& data) {

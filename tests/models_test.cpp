@@ -61,7 +61,8 @@ TEST_CASE("models: truncation is the program cut by hand, keeps the values and c
         CHECK(distance(cut, leaves_of(grad<0, 1, 2>(by_hand)(cell, state, xs, w))) <= 1e-14);
         CHECK(distance(cut, leaves_of(grad<0, 1, 2>(weighted(whole))(cell, state, xs, w))) > 1e-6);
         // What belongs to one step alone is exact: xs and the initial state.
-        CHECK(same(leaves_of(grad<1>(weighted(options))(cell, state, xs, w)), leaves_of(grad<1>(by_hand)(cell, state, xs, w))));
+        CHECK(same(leaves_of(grad<1>(weighted(options))(cell, state, xs, w)),
+                   leaves_of(grad<1>(by_hand)(cell, state, xs, w))));
         tapeloop::testing::cases += 3;
       }
     }
@@ -116,7 +117,8 @@ TEST_CASE("models: a stack is its cells one after another, and both directions a
   const Lstm lower = Lstm::init(key(1), 3, 4, {.dtype = f64});
   const Gru upper = Gru::init(key(2), 4, 2, {.dtype = f64});
   const auto both = stacked(lower, upper);
-  CHECK(names_of(both) == std::vector<std::string>{"cells.0.w", "cells.0.u", "cells.0.b", "cells.1.w", "cells.1.u", "cells.1.b", "cells.1.un_bias"});
+  CHECK(names_of(both) == std::vector<std::string>{"cells.0.w", "cells.0.u", "cells.0.b", "cells.1.w", "cells.1.u",
+                                                   "cells.1.b", "cells.1.un_bias"});
   const Tensor xs = noise(60, {6, 2, 3});
   const auto [last, outputs] = unroll(both, both.initial(2), xs);
   const auto first = unroll(lower, lower.initial(2), xs);
@@ -132,13 +134,20 @@ TEST_CASE("models: a stack is its cells one after another, and both directions a
 
 TEST_CASE("models: an error in a cell names its line and the loop's") {
   const Rnn cell = Rnn::init(key(1), 3, 4);
-  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()), doctest::Contains("rnn: the input is f32[2, 7]"), Error);
-  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()), doctest::Contains("models_test.cpp:"), Error);
-  CHECK_THROWS_WITH_AS(unroll(cell, zeros({2, 4}, f64), zeros({5, 2, 3})), doctest::Contains("called from unroll"), Error);
-  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 3}), {.truncate = -1}), doctest::Contains("truncate is -1"), Error);
-  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 3}), {.lengths = zeros({2})}), doctest::Contains("lengths are f32[2], not i32[B]"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()),
+                       doctest::Contains("rnn: the input is f32[2, 7]"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 7}).materialized()),
+                       doctest::Contains("models_test.cpp:"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, zeros({2, 4}, f64), zeros({5, 2, 3})), doctest::Contains("called from unroll"),
+                       Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 3}), {.truncate = -1}),
+                       doctest::Contains("truncate is -1"), Error);
+  CHECK_THROWS_WITH_AS(unroll(cell, cell.initial(2), zeros({5, 2, 3}), {.lengths = zeros({2})}),
+                       doctest::Contains("lengths are f32[2], not i32[B]"), Error);
   auto grows = [](const Tensor& h, const Tensor&) { return concat({h, h}, 0); };
-  CHECK_THROWS_WITH_AS(unroll(grows, zeros({2, 4}), zeros({5, 2, 3})), doctest::Contains("tensor 0 of the state is f32[2, 4] before a step and f32[4, 4] after it"), Error);
+  CHECK_THROWS_WITH_AS(unroll(grows, zeros({2, 4}), zeros({5, 2, 3})),
+                       doctest::Contains("tensor 0 of the state is f32[2, 4] before a step and f32[4, 4] after it"),
+                       Error);
 }
 
 TEST_CASE("models: check_gradients finds a wrong derivative and names the tensor, the index and both numbers") {
@@ -159,7 +168,10 @@ TEST_CASE("models: check_gradients finds a wrong derivative and names the tensor
     auto [last, hs] = unroll(cut.cell, cut.cell.initial(2), x);
     return mean(square(cut.out(hs)));
   };
-  CHECK_THROWS_WITH_AS(check_gradients(wrong, m, xs), doctest::Contains("check_gradients: argument 0.cell.u at [0, 0]: reverse mode gives 0, the difference quotient"), Error);
+  CHECK_THROWS_WITH_AS(
+      check_gradients(wrong, m, xs),
+      doctest::Contains("check_gradients: argument 0.cell.u at [0, 0]: reverse mode gives 0, the difference quotient"),
+      Error);
   CHECK_NOTHROW(check_gradients(CheckOptions{.tolerance = 1e9}, wrong, m, xs));
   auto not_scalar = [](const Tensor& x) { return square(x); };
   CHECK_THROWS_WITH_AS(check_gradients(not_scalar, xs), doctest::Contains("not one floating-point number"), Error);
@@ -176,11 +188,14 @@ TEST_CASE("models: cross entropy is that of its definition, without overflow, an
   }
   CHECK(cross_entropy(logits, targets).item<double>() == doctest::Approx(expected).epsilon(1e-14));
   check_gradients([](const Tensor& l, const Tensor& t) { return cross_entropy(l, t); }, logits, targets);
-  const Tensor large = Tensor::of(std::vector<float>{1e4F, -1e4F}, {1, 2}), second = Tensor::of(std::vector<int>{1}, {1});
+  const Tensor large = Tensor::of(std::vector<float>{1e4F, -1e4F}, {1, 2}),
+               second = Tensor::of(std::vector<int>{1}, {1});
   CHECK(cross_entropy(large, second).item<float>() == 2e4F);
   const Tensor g = grad([](const Tensor& l, const Tensor& t) { return cross_entropy(l, t); })(large, second);
   CHECK(g.to_vector<float>() == std::vector<float>{1, -1});
-  CHECK_THROWS_WITH_AS(cross_entropy(logits, logits), doctest::Contains("cross_entropy: logits f64[3, 2, 5] and targets f64[3, 2, 5] do not fit"), Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(logits, logits),
+                       doctest::Contains("cross_entropy: logits f64[3, 2, 5] and targets f64[3, 2, 5] do not fit"),
+                       Error);
   CHECK(mse(full({2}, 3, f64).materialized(), full({2}, 1, f64).materialized()).item<double>() == 4);
   CHECK_THROWS_WITH_AS(mse(zeros({2}), zeros({3})), doctest::Contains("mse: types differ"), Error);
 }

@@ -290,11 +290,14 @@ TEST_CASE("vmap of every op is the loop over the examples, bit for bit, whicheve
       auto operands_of = [&](const Tensors& own) {  // of one example
         Tensors all;
         std::size_t next = 0;
-        for (std::size_t i = 0; i < many.size(); ++i) all.push_back(is_batched(i) ? own[next++] : constant(at(many[i], 0, 0)));
+        for (std::size_t i = 0; i < many.size(); ++i)
+          all.push_back(is_batched(i) ? own[next++] : constant(at(many[i], 0, 0)));
         return all;
       };
       auto f = [&](const Tensors& own) { return c.f(operands_of(own)); };
-      auto gradient = [&](const Tensors& own) { return grad([&](const Tensors& x) { return sum(square(f(x))); })(own); };
+      auto gradient = [&](const Tensors& own) {
+        return grad([&](const Tensors& x) { return sum(square(f(x))); })(own);
+      };
       const Tensor y = vmap(f)(batched);
       const Tensors grads = c.smooth ? vmap(gradient)(batched) : Tensors();
       for (int e = 0; e < examples; ++e) {

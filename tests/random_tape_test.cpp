@@ -152,7 +152,9 @@ void check_half(unsigned begin) {
 
 }  // namespace
 
-TEST_CASE("random programs: compiled, written out, forward, reverse and by differences they are the same") { check_half(0); }
+TEST_CASE("random programs: compiled, written out, forward, reverse and by differences they are the same") {
+  check_half(0);
+}
 
 TEST_CASE("random programs, the other half: likewise") { check_half(1); }
 

@@ -38,7 +38,8 @@ std::vector<std::string> cpp_blocks(const std::string& markdown) {
 }  // namespace
 
 TEST_CASE("readme: blocks are found") {
-  CHECK(cpp_blocks("a\n```cpp\nint x;\n\nint y;\n```\n```sh\nls\n```\n") == std::vector<std::string>{"int x;\n\nint y;\n"});
+  CHECK(cpp_blocks("a\n```cpp\nint x;\n\nint y;\n```\n```sh\nls\n```\n") ==
+        std::vector<std::string>{"int x;\n\nint y;\n"});
 }
 
 TEST_CASE("readme: its C++ is compiled somewhere") {

@@ -109,7 +109,8 @@ inline Shape shape_in(const std::string& path) {
     Shape shape{text("char_lm.cell"), "", std::stoi(text("char_lm.hidden")), std::stoi(text("char_lm.layers")),
                 std::stoi(text("char_lm.embed"))};
     const std::string hex = text("char_lm.vocabulary");
-    for (std::size_t i = 0; i + 1 < hex.size(); i += 2) shape.vocabulary += char(std::stoi(hex.substr(i, 2), nullptr, 16));
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+      shape.vocabulary += char(std::stoi(hex.substr(i, 2), nullptr, 16));
     if (shape.hidden < 1 || shape.layers < 1 || shape.embed < 0 || shape.vocabulary.empty()) throw foreign;
     return shape;
   } catch (const std::exception&) {

@@ -24,14 +24,17 @@ class Progress {
   void show(double done, std::int64_t step, double bits, double speed, double left) {
     char text[160];
     if (!terminal_) {
-      std::fprintf(stderr, "step %lld  %.6f bits/char  %.0f chars/s  %.0f s left\n", static_cast<long long>(step), bits, speed, left);
+      std::fprintf(stderr, "step %lld  %.6f bits/char  %.0f chars/s  %.0f s left\n", static_cast<long long>(step), bits,
+                   speed, left);
       return;
     }
     constexpr int width = 28;
     const int full = std::clamp(int(done * width), 0, width);
     std::string bar;
     for (int i = 0; i < width; ++i) bar += i < full ? "━" : (color_ ? "━" : " ");
-    if (color_) bar = "\033[36m" + bar.substr(0, std::size_t(full) * 3) + "\033[90m" + bar.substr(std::size_t(full) * 3) + "\033[0m";
+    if (color_)
+      bar = "\033[36m" + bar.substr(0, std::size_t(full) * 3) + "\033[90m" + bar.substr(std::size_t(full) * 3) +
+            "\033[0m";
     std::snprintf(text, sizeof text, " %3.0f%%  step %lld  %.3f bits/char  %.0f chars/s  %.0f s left", 100 * done,
                   static_cast<long long>(step), bits, speed, left);
     std::fprintf(stderr, "\r\033[K%s%s", bar.c_str(), text);

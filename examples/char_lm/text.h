@@ -47,7 +47,8 @@ inline std::string read_text(const std::vector<std::string>& files) {
   std::vector<fs::path> paths(files.begin(), files.end());
   if (paths.empty()) {
     const fs::path root = standard_headers();
-    if (root.empty()) throw Error("text: the headers this program was compiled with are not on this machine", "name files with --text");
+    if (root.empty())
+      throw Error("text: the headers this program was compiled with are not on this machine", "name files with --text");
     for (const auto& entry : fs::recursive_directory_iterator(root))
       if (entry.is_regular_file()) paths.push_back(entry.path());
     std::sort(paths.begin(), paths.end());
@@ -93,8 +94,8 @@ class Streams {
   Streams(std::vector<std::int32_t> ids, int batch, std::string_view name) : ids_(std::move(ids)), batch_(batch) {
     length_ = ids_.empty() ? 0 : (std::int64_t(ids_.size()) - 1) / batch;
     if (length_ < 1)
-      throw Error("text: the " + std::string(name) + " part has only " + std::to_string(ids_.size()) + " characters for " +
-                      std::to_string(batch) + " streams",
+      throw Error("text: the " + std::string(name) + " part has only " + std::to_string(ids_.size()) +
+                      " characters for " + std::to_string(batch) + " streams",
                   "give more text or a smaller --batch");
   }
 
