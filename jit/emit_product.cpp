@@ -96,8 +96,7 @@ void Emitter::begin_product(Product& p, Frame& frame) {
 void Emitter::emit_product(const Nest& nest, Frame& frame) {
   const Record& last = frame[nest.terms.back()];
   const Panels panels(last.attrs);
-  Product p{nest,    last,    panels,  last.type.dtype, int(panels.vectors()), {}, nullptr, nullptr, nullptr,
-            nullptr, nullptr, nullptr, nullptr};
+  Product p{nest,    last,    panels,  last.type.dtype, int(panels.vectors()), {}};
   if (is_small(p, frame)) return emit_small_product(p, frame);
   begin_product(p, frame);
   const std::int64_t whole = panels.whole(), count = panels.count();
@@ -116,8 +115,8 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   const auto [first_panel, last_panel] = share(number(count), 1);
   Value* row_begin = b_.CreateSelect(by_rows, first_row, number(0));
   Value* row_end = b_.CreateSelect(by_rows, last_row, rows);
-  Value* panel_begin = b_.CreateSelect(by_rows, number(0), first_panel);
-  Value* panel_end = b_.CreateSelect(by_rows, number(count), last_panel);
+  Value* panel_begin = p.panel_begin = b_.CreateSelect(by_rows, number(0), first_panel);
+  Value* panel_end = p.panel_end = b_.CreateSelect(by_rows, number(count), last_panel);
   // As many rows at a time as stay in the cache while all panels pass.
   Value* row_bytes =
       b_.CreateMul(extent(a[a.size() - (r.attrs.flag("transpose_a") ? 2 : 1)]), number(size_of(p.dtype)));
@@ -149,11 +148,13 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
   Value* tiles = b_.CreateSDiv(b_.CreateAdd(rows, number(most - 1)), number(most));
   Value *height = b_.CreateSDiv(rows, b_.CreateSelect(b_.CreateICmpEQ(tiles, number(0)), number(1), tiles)),
         *taller = b_.CreateSub(rows, b_.CreateMul(height, tiles));
-  auto for_tiles = [&](const std::function<void(Value*, Value*)>& body) {
+  auto for_tiles = [&](const std::function<void(Value*, Value*, Value*)>& body) {
     loop(number(0), tiles, number(1), [&](Value* i) {
       Value* above = b_.CreateSelect(b_.CreateICmpSLT(i, taller), i, taller);
       Value* row = b_.CreateAdd(row_begin, b_.CreateAdd(b_.CreateMul(i, height), above));
-      body(row, b_.CreateAdd(height, b_.CreateZExt(b_.CreateICmpSLT(i, taller), b_.getInt64Ty())));
+      // Of what comes `ahead` every tile asks for one vector of each k.
+      Value* vector = b_.CreateMul(b_.CreateURem(i, number(vectors)), number(kLanes * size_of(p.dtype)));
+      body(row, b_.CreateAdd(height, b_.CreateZExt(b_.CreateICmpSLT(i, taller), b_.getInt64Ty())), vector);
     });
   };
   llvm::Function* tile = tile_function(p.dtype, vectors, most);
@@ -163,6 +164,12 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
   const std::int64_t size = size_of(p.dtype);
   Value *scratch_row = number(vectors * kLanes * size), *scratch_vector = number(kLanes * size);
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
+  // From a panel to the one that this thread takes next, in bytes; the last is followed by the first of the next rows.
+  auto next_panel = [&](const Product::Term& term) {
+    Value* next = b_.CreateAdd(panel, number(1));
+    next = b_.CreateSelect(b_.CreateICmpSLT(next, p.panel_end), next, p.panel_begin);
+    return b_.CreateMul(b_.CreateSub(next, panel), term.panel_bytes);
+  };
   const bool full = valid % kLanes == 0;
   const bool starts = p.terms[0].record.in.size() > 2;
   const bool direct_start = p.start && full;
@@ -196,11 +203,19 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
           set(term.table, in_vector, b_.CreateSelect(begins, starts ? p.vector_pitch : number(0), p.vector_pitch));
           Value* a = at(term.a, b_.CreateAdd(b_.CreateMul(s, a_step_bytes), b_.CreateMul(k, a_bytes)));
           Value* b = at(panel_of_b, b_.CreateAdd(b_.CreateMul(s, b_step_bytes), b_.CreateMul(k, b_bytes)));
-          for_tiles([&](Value* row, Value* count) {
+          // What comes after this chunk: the next of the sum, or of the steps, or another panel.
+          Value *deeper = b_.CreateMul(number(kDepthOfChunk), b_bytes), *k_bytes = b_.CreateMul(k, b_bytes);
+          Value* later = b_.CreateSub(b_.CreateMul(steps_at_once, b_step_bytes), k_bytes);
+          Value* aside = b_.CreateSub(next_panel(term), b_.CreateAdd(b_.CreateMul(s, b_step_bytes), k_bytes));
+          Value* is_last_step = b_.CreateICmpSGE(b_.CreateAdd(s, steps_at_once), step_count);
+          Value* is_last_depth = b_.CreateICmpSGE(b_.CreateAdd(k, number(kDepthOfChunk)), sums);
+          Value* ahead = b_.CreateSelect(is_last_depth, b_.CreateSelect(is_last_step, aside, later), deeper);
+          for_tiles([&](Value* row, Value* count, Value* vector) {
             Value* out = at(p.out, p.offset(b_, row, p.out_pitch, panel));
             Value* start = starts ? at(p.start, p.offset(b_, row, p.start_pitch, panel)) : p.zeros;
             Value* a_tile = at(a, b_.CreateMul(row, get(term.table, a_row)));
-            b_.CreateCall(tile, {term.table, count, a_tile, b, b_.CreateSelect(begins, start, out), out});
+            Value* in = b_.CreateSelect(begins, start, out);
+            b_.CreateCall(tile, {term.table, count, a_tile, b, in, out, b_.CreateAdd(ahead, vector)});
           });
         });
       });
@@ -218,7 +233,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
     set(table, in_row, zero ? number(0) : n == 0 && direct_start ? p.start_pitch : scratch_row);
     set(table, in_vector, zero ? number(0) : n == 0 && direct_start ? p.vector_pitch : scratch_vector);
   }
-  for_tiles([&](Value* row, Value* count) {
+  for_tiles([&](Value* row, Value* count, Value* vector) {
     if (starts && !direct_start)
       loop(number(0), count, number(1), [&](Value* i) {
         Value* place = at(p.scratch, b_.CreateMul(i, scratch_row));
@@ -234,7 +249,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
                                            : p.scratch;
       Value* a = at(term.a, b_.CreateMul(row, get(term.table, a_row)));
       Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
-      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch});
+      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch, b_.CreateAdd(next_panel(term), vector)});
     }
     loop(number(0), count, number(1), [&](Value* i) {
       Value* sums = at(p.scratch, b_.CreateMul(i, scratch_row));

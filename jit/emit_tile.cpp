@@ -1,7 +1,8 @@
 // The inner loop of every product: one function for each number of vectors side by side. It takes a tile of up to `rows`
 // rows by `vectors` vectors through a chain of fused multiply-adds and leaves it where it is told: in the result, or in a
 // scratch tile. Strides come in a table, so that the same few functions serve every product of a program, forward and
-// backward.
+// backward. While it works it asks for the right operand that comes next, one line for every k, and for the next tile's
+// start: a panel is read many times over, but the first time it comes from afar.
 #include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
@@ -23,7 +24,8 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
   llvm::Module& module = *function_->getParent();
   if (llvm::Function* known = module.getFunction(name)) return known;
   llvm::IRBuilder<> b(b_.getContext());
-  llvm::Type* parameters[] = {b.getPtrTy(), b.getInt64Ty(), b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getPtrTy()};
+  llvm::Type *ptr = b.getPtrTy(), *i64 = b.getInt64Ty();
+  llvm::Type* parameters[] = {ptr, i64, ptr, ptr, ptr, ptr, i64};
   auto* f = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), parameters, false),
                                    llvm::Function::InternalLinkage, name, module);
   prepare(*f, target_);
@@ -38,6 +40,10 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
   auto* vector = llvm::FixedVectorType::get(scalar, unsigned(kLanes));
   const llvm::Align align(std::uint64_t(size_of(dtype)));
   auto at = [&](Value* base, Value* bytes) { return b.CreateGEP(b.getInt8Ty(), base, bytes); };
+  // Into the second level: the first has no room for what is needed that late.
+  auto prefetch = [&](Value* place) {
+    b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {place, b.getInt32(0), b.getInt32(2), b.getInt32(1)});
+  };
   auto times = [&](Value* stride, int n) { return b.CreateMul(stride, b.getInt64(std::uint64_t(n))); };
   auto* end = block("end");
   auto* choice = b.CreateSwitch(f->getArg(1), end, unsigned(rows));
@@ -57,6 +63,10 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
         first[std::size_t(i * vectors + j)] =
             b.CreateAlignedLoad(vector, at(in, b.CreateAdd(times(s[in_row], i), times(s[in_vector], j))), align);
     }
+    // Where the next tile starts, most likely.
+    for (int i = 0; i < m; ++i)
+      for (int j = 0; j < vectors; ++j)
+        prefetch(at(in, b.CreateAdd(times(s[in_row], m + i), times(s[in_vector], j))));
     b.CreateCondBr(b.CreateICmpEQ(b.CreateMul(s[steps], s[depth]), b.getInt64(0)), finish, step_loop);
 
     auto phis = [&] {
@@ -73,18 +83,34 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
     b.SetInsertPoint(depth_loop);
     auto *k = b.CreatePHI(b.getInt64Ty(), 2), *a = b.CreatePHI(b.getPtrTy(), 2), *right = b.CreatePHI(b.getPtrTy(), 2);
     auto inner = phis();
-    std::vector<Value*> x, sums(count);
-    for (int i = 0; i < m; ++i)
-      x.push_back(
-          b.CreateVectorSplat(unsigned(kLanes), b.CreateAlignedLoad(scalar, at(a, offsets[std::size_t(i)]), align)));
-    for (int j = 0; j < vectors; ++j) {
-      Value* y = b.CreateAlignedLoad(vector, at(right, b.getInt64(std::uint64_t(j * kLanes * size_of(dtype)))),
-                                     llvm::Align(64));
+    // The shorter side of the tile stays in registers while the other passes, else there are not enough of them.
+    std::vector<Value*> sums(count), x(count), y(count);
+    auto load_x = [&](int i) {
+      x[std::size_t(i)] =
+          b.CreateVectorSplat(unsigned(kLanes), b.CreateAlignedLoad(scalar, at(a, offsets[std::size_t(i)]), align));
+    };
+    auto load_y = [&](int j) {
+      Value* place = at(right, b.getInt64(std::uint64_t(j * kLanes * size_of(dtype))));
+      y[std::size_t(j)] = b.CreateAlignedLoad(vector, place, llvm::Align(64));
+    };
+    auto add = [&](int i, int j) {
+      const auto n = std::size_t(i * vectors + j);
+      sums[n] = b.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x[std::size_t(i)], y[std::size_t(j)], inner[n]});
+    };
+    if (m > vectors) {
+      for (int j = 0; j < vectors; ++j) load_y(j);
       for (int i = 0; i < m; ++i) {
-        const auto n = std::size_t(i * vectors + j);
-        sums[n] = b.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x[std::size_t(i)], y, inner[n]});
+        load_x(i);
+        for (int j = 0; j < vectors; ++j) add(i, j);
+      }
+    } else {
+      for (int i = 0; i < m; ++i) load_x(i);
+      for (int j = 0; j < vectors; ++j) {
+        load_y(j);
+        for (int i = 0; i < m; ++i) add(i, j);
       }
     }
+    prefetch(at(right, f->getArg(6)));
     Value *k_next = b.CreateAdd(k, b.getInt64(1)), *a_next = at(a, s[a_depth]), *right_next = at(right, s[b_depth]);
     b.CreateCondBr(b.CreateICmpSLT(k_next, s[depth]), depth_loop, step_end);
 
