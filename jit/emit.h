@@ -129,6 +129,10 @@ class Emitter {
   void emit_scatter(const Nest& nest, Frame& frame);
   void emit_matmul(const Nest& nest, Frame& frame);
 
+  // emit_pack.cpp
+  bool packs_transpose(const Nest& nest, const Frame& frame) const;
+  void emit_transposed_pack(const Nest& nest, Frame& frame);
+
   // emit_tile.cpp, emit_product.cpp, emit_small_product.cpp
   llvm::Function* tile_function(Dtype dtype, int vectors, int rows);
   struct Product;

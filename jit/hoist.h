@@ -1,4 +1,5 @@
-// What a loop need not do in every step leaves it. No pass here changes a bit.
+// What a loop need not do in every step leaves it, and what need not be there before it goes in. No pass here changes a
+// bit.
 #pragma once
 
 #include <vector>
@@ -7,6 +8,10 @@
 #include "jit/loop.h"
 
 namespace tapeloop {
+
+// Constants of a loop that only show another value (a slice of the weights, a bias for every row) are looked at inside, so
+// that no memory is filled with them.
+TapePtr sink_views(const TapePtr& tape);
 
 // What a loop computes from its constants alone is computed before it.
 TapePtr hoist_invariants(const TapePtr& tape);

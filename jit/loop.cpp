@@ -16,6 +16,27 @@ Type infer_loop(const Op&, std::span<const Type>, const Attrs& attrs, const Wher
   return tuple_type(std::move(parts));
 }
 
+// The loop without operands that its body ignores.
+Tensors narrow_loop(const Record& r, const Tensors& in, const std::vector<bool>&) {
+  LoweredLoop loop(r.attrs);
+  const std::vector<bool> used = inputs_used(*loop.body);
+  std::vector<Type> types;
+  std::vector<std::size_t> place(in.size(), kNowhere);
+  Tensors operands;
+  std::size_t constants = 0;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const bool is_state = i >= loop.constants && i < loop.first_x();
+    if (!used[i] && !is_state) continue;
+    place[i] = operands.size();
+    types.push_back(loop.body->input_type(i));
+    operands.push_back(in[i]);
+    constants += i < loop.constants;
+  }
+  loop.body = rewired(*loop.body, types, place);
+  loop.constants = constants;
+  return picks(record(loop_op, operands, loop.attrs(), r.where));
+}
+
 struct Lowered {
   Tensor tuple;
   std::vector<std::size_t> part;  // of each result of the scan
@@ -69,7 +90,8 @@ Lowered lower(const Record& r, const Tensors& in) {
 
 }  // namespace
 
-constinit const Op loop_op = {.name = "loop", .kind = Kind::loop, .infer = infer_loop};
+constinit const Op loop_op = {
+    .name = "loop", .kind = Kind::loop, .infer = infer_loop, .narrow = narrow_loop};
 
 LoweredLoop::LoweredLoop(const Attrs& a)
     : body(a.get<TapePtr>("body")),

@@ -11,8 +11,8 @@
 namespace tapeloop {
 namespace {
 
-constexpr std::array<std::string_view, 10> kNames = {
-    "block_time", "hoist_before",   "hoist_after",     "hoist_invariants", "share_operand",
+constexpr std::array<std::string_view, 11> kNames = {
+    "sink_views", "block_time", "hoist_before",   "hoist_after",     "hoist_invariants", "share_operand",
     "epilogues",  "chain_products", "fold_reductions", "states_in_place",  "small_products"};
 static_assert(kNames.size() == std::size_t(Pass::small_products) + 1);
 
