@@ -37,9 +37,13 @@ void Emitter::begin_product(Product& p, Frame& frame) {
     const std::size_t rank = a.size();
     Value* pitch = b_.CreateMul(extent(a[rank - 1]), number(size));
     Value* sums = extent(a[transpose ? rank - 2 : rank - 1]);
-    Value* panel_depth = number(p.panels.vectors() * kLanes * size);
+    const bool as_it_lies = r.attrs.flag("as_it_lies");
+    const std::int64_t row_of_panel = p.panels.vectors() * kLanes * size;
+    Value* panel_depth = number(as_it_lies ? p.panels.columns * size : row_of_panel);
+    Value* panel_bytes =
+        as_it_lies ? number(row_of_panel) : static_cast<Value*>(b_.CreateMul(extent(b[b.size() - 3]), panel_depth));
     Product::Term term{r, variable(llvm::ArrayType::get(b_.getInt64Ty(), strides)), pointer_of(frame, r.in[0]),
-                       pointer_of(frame, r.in[1]), b_.CreateMul(extent(b[b.size() - 3]), panel_depth)};
+                       pointer_of(frame, r.in[1]), panel_bytes};
     std::array<Value*, strides> s{};
     s[a_row] = transpose ? number(size) : pitch;
     s[a_depth] = transpose ? pitch : number(size);
@@ -49,7 +53,8 @@ void Emitter::begin_product(Product& p, Frame& frame) {
     s[depth] = sums;
     if (stepped) {
       Value *n = extent(a[0]), *a_bytes = b_.CreateMul(sums, pitch),
-            *b_bytes = b_.CreateMul(term.panel_bytes, number(p.panels.count()));
+            *b_bytes = as_it_lies ? b_.CreateMul(extent(b[1]), panel_depth)
+                                  : b_.CreateMul(term.panel_bytes, number(p.panels.count()));
       if (r.attrs.flag("reverse")) {
         Value* before_last = b_.CreateSub(n, number(1));
         term.a = b_.CreateGEP(b_.getInt8Ty(), term.a, b_.CreateMul(before_last, a_bytes));

@@ -243,6 +243,13 @@ Panels panels_of(const Tape& body, Id id) {
   return Panels::of(1, columns);
 }
 
+// Rows so short that a block of them stays in the cache as they lie need not be packed; only whole vectors are read then.
+constexpr std::int64_t kBytesOfShortRow = 2048;
+bool is_read_as_it_lies(const Type& type) {
+  const std::int64_t columns = type.shape[1].pin();
+  return columns % kLanes == 0 && columns * size_of(type.dtype) <= kBytesOfShortRow;
+}
+
 Rewritten after_loop(const LoweredLoop& loop, const Tensors& in, const Where& where) {
   const Tape& body = *loop.body;
   const After after(loop, Dependences(loop));
@@ -288,6 +295,10 @@ Rewritten after_loop(const LoweredLoop& loop, const Tensors& in, const Where& wh
     const Record& r = body[sum.next];
     want(summand(r));
     if (r.op != &matmul_op || packed[r.in[1]] >= 0 || is_x(r.in[1])) continue;
+    if (is_read_as_it_lies(body[r.in[1]].type)) {
+      want(r.in[1]);
+      continue;
+    }
     packed[r.in[1]] = leave(record(pack_op, {value[r.in[1]]}, panels(r.in[1]), r.where), -1);
   }
   for (Id id = 0; id < body.size(); ++id)
@@ -311,9 +322,13 @@ Rewritten after_loop(const LoweredLoop& loop, const Tensors& in, const Where& wh
       continue;
     }
     const Id b = r.in[1];
-    const Tensor right = packed[b] >= 0 ? pick(tuple, packed[b]) : record(pack_op, {over_time(b)}, panels(b), r.where);
-    const Attrs attrs = panels_of(body, b)
-                            .attrs()
+    const bool as_it_lies = is_read_as_it_lies(body[b].type);
+    const Tensor right = as_it_lies       ? over_time(b)
+                         : packed[b] >= 0 ? pick(tuple, packed[b])
+                                          : record(pack_op, {over_time(b)}, panels(b), r.where);
+    const Panels layout = as_it_lies ? Panels::of(1, body[b].type.shape[1].pin()) : panels_of(body, b);
+    const Attrs attrs = layout.attrs()
+                            .with("as_it_lies", std::int64_t(as_it_lies))
                             .with("transpose_a", std::int64_t(1))
                             .with("steps", std::int64_t(1))
                             .with("reverse", std::int64_t(loop.reverse))

@@ -192,6 +192,7 @@ class Packer {
                first.where)};
     operands.insert(operands.end(), starts.begin(), starts.end());
     const Attrs attrs = panels.attrs()
+                            .with("as_it_lies", std::int64_t(0))
                             .with("transpose_a", std::int64_t(first.attrs.flag("transpose_a")))
                             .with("steps", std::int64_t(0))
                             .with("reverse", std::int64_t(0))

@@ -47,7 +47,8 @@ extern const Op pack_op;
 
 // Operands: a, packed b, optional start. Result [M, streams · columns].
 // Attributes: those of Panels; transpose_a; steps: a is [steps, K, M] and b has a leading axis of steps, and the sum runs
-// over both (from the last step to the first when `reverse`), each step's k in order.
+// over both (from the last step to the first when `reverse`), each step's k in order; as_it_lies: b is [steps, K, N], not
+// packed.
 extern const Op packed_matmul_op;
 
 // Every product of two matrices becomes one with a packed right operand.
