@@ -92,6 +92,7 @@ class Emitter {
   void emit_loop(Id id, Frame& frame);
   void emit_turns(LoopFrame& loop);
   void copy(llvm::Value* from, llvm::Value* to, const Type& type);
+  void fill(llvm::Value* place, const Type& type, llvm::Value* value);
   llvm::Value* bytes_of(const Type& type);
 
   // emit_branch.cpp

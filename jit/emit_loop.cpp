@@ -33,6 +33,12 @@ void Emitter::copy(Value* from, Value* to, const Type& type) {
   });
 }
 
+void Emitter::fill(Value* place, const Type& type, Value* value) {
+  auto [begin, end] = share(extent(extent_product(type.shape)), 16);
+  vector_loop(begin, end,
+              [&](Value* k, Value* mask) { store(place, type.dtype, Index{k, 1, nullptr}, value, mask); });
+}
+
 void Emitter::emit_loop(Id id, Frame& frame) {
   const Record& r = frame[id];
   const Plan& body = *frame.plan->bodies[id][0];
@@ -40,7 +46,14 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   LoopFrame f{LoweredLoop(r.attrs), r, frame_of(body), {}, {}, {}, {}};
   const LoweredLoop& loop = f.loop;
   const int begin_time = now_;
-  for (Id in : r.in) f.operand.push_back(pointer_of(frame, in));
+  for (Id in : r.in) f.operand.push_back(frame.plan->stored[in] ? pointer_of(frame, in) : nullptr);
+  // A state's first value: copied, or made where it lies.
+  auto begin_state = [&](std::size_t i, Value* place) {
+    const Type& type = tape.input_type(loop.constants + i);
+    width_ = 16;
+    if (Value* from = f.operand[loop.constants + i]) return copy(from, place, type);
+    fill(place, type, pull_source(frame, r.in[loop.constants + i], {}, nullptr));
+  };
   const std::size_t first_entry = layout_.memory.size();
 
   // Results over time are written where their reader expects them.
@@ -66,7 +79,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     Value* step = bytes_of(type);
     Value* first =
         loop.reverse ? b_.CreateGEP(b_.getInt8Ty(), f.result[i], b_.CreateMul(step, extent(loop.length))) : f.result[i];
-    copy(f.operand[loop.constants + std::size_t(state)], first, type);
+    begin_state(std::size_t(state), first);
     if (!loop.reverse) f.result[i] = b_.CreateGEP(b_.getInt8Ty(), f.result[i], step);
     initial[std::size_t(state)] = first;
   }
@@ -77,10 +90,15 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     // A state that lies in its history is never overwritten there.
     Value *first = place.y >= 0 ? initial[i] : nullptr, *second = nullptr;
     if (!first) {
-      int entry = 0;
-      std::tie(first, entry) = arena(type);
-      state_entries[i].push_back(entry);
-      copy(f.operand[loop.constants + i], first, type);
+      const int slot = part[i] != Id(-1) && place.in_place ? frame.plan->slot_of[part[i]] : -1;
+      if (slot >= 0) {
+        first = frame.slot[std::size_t(slot)];
+      } else {
+        int entry = 0;
+        std::tie(first, entry) = arena(type);
+        state_entries[i].push_back(entry);
+      }
+      begin_state(i, first);
     }
     if (place.y >= 0) {
       state_entries[i].insert(state_entries[i].end(), y_entries[std::size_t(place.y)].begin(),

@@ -25,8 +25,7 @@ Tensors narrow_loop(const Record& r, const Tensors& in, const std::vector<bool>&
   Tensors operands;
   std::size_t constants = 0;
   for (std::size_t i = 0; i < in.size(); ++i) {
-    const bool is_state = i >= loop.constants && i < loop.first_x();
-    if (!used[i] && !is_state) continue;
+    if (!used[i] && !loop.is_state(i)) continue;
     place[i] = operands.size();
     types.push_back(loop.body->input_type(i));
     operands.push_back(in[i]);

@@ -27,6 +27,7 @@ struct LoweredLoop {
   Attrs attrs() const;
 
   std::size_t first_x() const { return constants + states; }
+  bool is_state(std::size_t input) const { return input >= constants && input < first_x(); }
   std::size_t xs() const { return body->inputs.size() - first_x(); }
   std::size_t ys() const { return body->outputs.size() - states; }
   bool is_blocked() const { return !(most.is_number() && most.value() == 0); }

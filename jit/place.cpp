@@ -286,6 +286,12 @@ int Planner::writer_of(Id id) {
   return new_nest(NestKind::map, id, at(id).type.shape);
 }
 
+// Whether a result of a loop is a state that has one place from the first step to the last.
+bool Planner::is_state_in_place(Id id) const {
+  const Record& loop = at(at(id).in[0]);
+  return is_loop(loop) && plan_.bodies[at(id).in[0]][0]->states[std::size_t(at(id).attrs.integer("index"))].in_place;
+}
+
 void Planner::place_outputs() {
   const std::size_t states = plan_.states.size();
   for (std::size_t i = 0; i < t_.outputs.size(); ++i) {
@@ -301,8 +307,9 @@ void Planner::place_outputs() {
     }
     // The first output of a computed value is the value's own memory; further ones are copies.
     const bool computed = plan_.nest_of[id] >= 0 && !is_part(id) && r.op->kind != Kind::loop;
+    // The last state of a loop may lie in either of two places, unless it is overwritten in one.
     const bool state = r.op == &pick_op && at(r.in[0]).op->kind == Kind::loop &&
-                       r.attrs.integer("index") < at(r.in[0]).attrs.integer("states");
+                       r.attrs.integer("index") < at(r.in[0]).attrs.integer("states") && !is_state_in_place(id);
     // A value that is only looked at in another shape is computed in the output's memory, too.
     Id owner = id;
     while (at(owner).op == &reshape_op && is_part(owner)) owner = at(owner).in[0];

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ad/arithmetic.h"
+#include "jit/loop.h"
 #include "jit/pack.h"
 #include "jit/passes.h"
 #include "jit/planner.h"
@@ -75,7 +77,9 @@ void Planner::count_uses() {
     switch (r.op->kind) {
       case Kind::loop:
       case Kind::branch:
-        for (Id operand : r.in) need(operand);
+        // A constant that a state begins with is written where the state lies.
+        for (std::size_t k = 0; k < r.in.size(); ++k)
+          if (!(is_loop(r) && at(r.in[k]).op == &full_op && LoweredLoop(r.attrs).is_state(k))) need(r.in[k]);
         break;
       case Kind::matmul:
         need(r.in[0]), need(r.in[1]);

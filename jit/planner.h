@@ -76,6 +76,7 @@ class Planner {
   void place_pack(Id id);
   void place_concat(Id id);
   int writer_of(Id id);
+  bool is_state_in_place(Id id) const;
   void place_outputs();
 
   bool is_packed_by_parts(Id id) const;
