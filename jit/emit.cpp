@@ -198,8 +198,22 @@ std::pair<Value*, Value*> Emitter::share(Value* count, std::int64_t grain) {
   return {bound(thread_), bound(b_.CreateAdd(thread_, number(1)))};
 }
 
-void Emitter::emit_barrier() {
-  if_then(b_.CreateICmpSGT(threads_, number(1)), [&] {
+// Whether each thread keeps to its own of so many rows, in every nest alike: then what it reads of them is in its cache.
+// Fewer rows than fill tiles are better shared by columns.
+Value* Emitter::shares_rows(Value* rows) { return b_.CreateICmpSGE(rows, b_.CreateMul(threads_, number(8))); }
+
+// This thread's rows; where threads do not keep to rows, its share in multiples of `grain`.
+std::pair<Value*, Value*> Emitter::share_rows(Value* rows, std::int64_t grain) {
+  const auto [begin, end] = share(rows, 1);
+  const auto [first, last] = share(rows, grain);
+  Value* by_rows = shares_rows(rows);
+  return {b_.CreateSelect(by_rows, begin, first), b_.CreateSelect(by_rows, end, last)};
+}
+
+// The threads meet, unless all that they do keeps to their own rows (`apart`).
+void Emitter::emit_barrier(Value* apart) {
+  Value* several = b_.CreateICmpSGT(threads_, number(1));
+  if_then(apart ? b_.CreateAnd(several, b_.CreateNot(apart)) : several, [&] {
     auto callee =
         function_->getParent()->getOrInsertFunction(kBarrierSymbol, b_.getVoidTy(), b_.getPtrTy(), b_.getInt64Ty());
     b_.CreateCall(callee, {function_->getArg(2), thread_});
@@ -219,7 +233,8 @@ ProgramLayout Emitter::emit(const Plan& plan) {
   return std::move(layout_);
 }
 
-void Emitter::emit_nests(Frame& frame) {
+// Between nests the threads meet, unless they keep to rows that go `apart`.
+void Emitter::emit_nests(Frame& frame, Value* apart) {
   const int outer = nest_;
   for (std::size_t n = 0; n < frame.plan->nests.size(); ++n) {
     const Nest& nest = frame.plan->nests[n];
@@ -260,7 +275,7 @@ void Emitter::emit_nests(Frame& frame) {
         emit_branch(nest.root, frame);
         continue;
     }
-    emit_barrier();
+    emit_barrier(apart);
   }
   nest_ = outer;
 }
@@ -281,6 +296,14 @@ void Emitter::emit_map(const Nest& nest, Frame& frame) {
     const Extent count = extent_product(nest.space);
     if (count.is_number() && count.value() == 1) width_ = 1;
     auto [begin, end] = share(extent(count), 16);
+    if (!nest.space.empty()) {
+      Value* rows = extent(nest.space[0]);
+      const auto [first, last] = share(rows, 1);
+      Value *by_rows = shares_rows(rows), *row = number(1);
+      for (std::size_t axis = 1; axis < nest.space.size(); ++axis) row = b_.CreateMul(row, extent(nest.space[axis]));
+      begin = b_.CreateSelect(by_rows, b_.CreateMul(first, row), begin);
+      end = b_.CreateSelect(by_rows, b_.CreateMul(last, row), end);
+    }
     vector_loop(begin, end, [&](Value* i, Value* mask) { body({Index{i, width_ == 1 ? 0 : 1, nullptr}}, mask); });
     flat_ = false;
     return;
@@ -294,7 +317,7 @@ void Emitter::emit_map(const Nest& nest, Frame& frame) {
   Indices at(rank);
   std::function<void(std::size_t)> walk = [&](std::size_t axis) {
     Value *begin = number(0), *end = extent(nest.space[axis]);
-    if (axis == 0) std::tie(begin, end) = share(end, rank == 1 ? 16 : 1);
+    if (axis == 0) std::tie(begin, end) = share_rows(end, rank == 1 ? 16 : 1);
     if (axis + 1 < rank) {
       loop(begin, end, number(1), [&](Value* i) {
         at[axis] = Index{i, 0, nullptr};

@@ -75,15 +75,17 @@ class Emitter {
   using Body = std::function<void(llvm::Value*)>;
 
   // emit.cpp: nests
-  void emit_nests(Frame& frame);
+  void emit_nests(Frame& frame, llvm::Value* apart = nullptr);
   void emit_map(const Nest& nest, Frame& frame);
-  void emit_barrier();
+  void emit_barrier(llvm::Value* apart = nullptr);
   void loop(llvm::Value* begin, llvm::Value* end, llvm::Value* step, const Body& body);
   void vector_loop(llvm::Value* begin, llvm::Value* end,
                    const std::function<void(llvm::Value*, llvm::Value* mask)>& body);
   void for_lines(const Shape& shape, std::size_t axis, bool in_vectors, Indices& at, const Body& body);
   void if_then(llvm::Value* condition, const std::function<void()>& body);
   std::pair<llvm::Value*, llvm::Value*> share(llvm::Value* count, std::int64_t grain);
+  llvm::Value* shares_rows(llvm::Value* rows);
+  std::pair<llvm::Value*, llvm::Value*> share_rows(llvm::Value* rows, std::int64_t grain);
   void allocate(Frame& frame, Id id);
   std::pair<llvm::Value*, int> arena(const Type& type);
 

@@ -5,6 +5,8 @@
 
 #include "jit/emit.h"
 #include "jit/loop.h"
+#include "jit/passes.h"
+#include "jit/rows.h"
 
 namespace tapeloop {
 
@@ -147,6 +149,9 @@ void Emitter::emit_turns(LoopFrame& f) {
   Value* length = extent(loop.length);
   const bool blocked = loop.is_blocked();
   Value* stride = blocked ? extent(loop.most) : number(1);
+  Value* apart = nullptr;
+  if (runs(Pass::rows_apart) && keeps_rows_apart(body, loop.constants, loop.states))
+    apart = shares_rows(extent(body.nests[0].space[0]));
   if (blocked) layout_.blocks.emplace_back(loop.block.resolved(), loop.most);
   this->loop(number(0), length, stride, [&](Value* begin) {
     Value* steps = stride;
@@ -175,7 +180,7 @@ void Emitter::emit_turns(LoopFrame& f) {
     for (std::size_t i = 0; i < loop.states; ++i)
       f.inner.slot[i] =
           body.states[i].y >= 0 ? f.inner.slot[std::size_t(body.states[i].y)] : b_.CreateLoad(b_.getPtrTy(), f.next[i]);
-    emit_nests(f.inner);
+    emit_nests(f.inner, apart);
     for (std::size_t i = 0; i < loop.states; ++i) {
       if (body.states[i].in_place) continue;
       Value* read = f.inner.pointer[tape.inputs[loop.constants + i]];
@@ -184,6 +189,7 @@ void Emitter::emit_turns(LoopFrame& f) {
     }
     if (blocked) bound_.pop_back();
   });
+  if (apart) emit_barrier();
 }
 
 }  // namespace tapeloop

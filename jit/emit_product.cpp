@@ -106,17 +106,14 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   begin_product(p, frame);
   const std::int64_t whole = panels.whole(), count = panels.count();
 
-  // Threads take panels, so that each reads its part of the right operand only; or rows, so that it reads its part of the
-  // left one and finds in its cache what it has computed of these rows before. Whichever is more to read decides.
+  // Threads take rows, so that each finds in its cache what it has computed of them before; where there are few rows, or the
+  // rows are those of a transposed operand, they take panels, so that each reads its part of the right operand only.
   const Record& r = p.terms[0].record;
   const Shape& a = frame[r.in[0]].type.shape;
   Value* rows = extent(nest.space[0]);
-  Value* by_rows = b_.getInt1(count == 1);
-  if (count > 1 && !r.attrs.flag("transpose_a") && a[1].is_number()) {
-    const std::int64_t depth = a[1].value(), columns = panels.streams * panels.columns;
-    by_rows = b_.CreateICmpSGE(rows, number(depth * columns / std::max<std::int64_t>(depth + columns, 1)));
-  }
-  const auto [first_row, last_row] = share(rows, rows_of_tile(target_, p.dtype, p.vectors));
+  Value* by_rows = b_.getInt1(true);
+  if (count > 1) by_rows = r.attrs.flag("transpose_a") ? b_.getInt1(false) : shares_rows(rows);
+  const auto [first_row, last_row] = share_rows(rows, rows_of_tile(target_, p.dtype, p.vectors));
   const auto [first_panel, last_panel] = share(number(count), 1);
   Value* row_begin = b_.CreateSelect(by_rows, first_row, number(0));
   Value* row_end = b_.CreateSelect(by_rows, last_row, rows);

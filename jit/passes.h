@@ -17,7 +17,8 @@ enum class Pass : unsigned char {
   chain_products,    // a product that starts at another goes on in its registers
   fold_reductions,   // elementwise code is computed in the reduction that reads it
   states_in_place,   // the state of a loop is overwritten where it is read
-  small_products     // products of a few rows are taken without calls
+  small_products,    // products of a few rows are taken without calls
+  rows_apart         // threads that keep to their rows do not meet in every step
 };
 
 // In the order of their declaration.
