@@ -46,6 +46,7 @@ Options from_environment() {
   o.dump = text("TAPELOOP_DUMP");
   o.jit = number("TAPELOOP_JIT", 1) != 0;
   o.check = number("TAPELOOP_CHECK", 0) != 0;
+  o.all_threads = number("TAPELOOP_ALL_THREADS", 0) != 0;
   o.threads = number("TAPELOOP_THREADS", 0);
   o.isa = text("TAPELOOP_ISA");
   o.denormals = number("TAPELOOP_DENORMALS", 0) != 0;

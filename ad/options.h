@@ -13,6 +13,7 @@ struct Options {
   bool jit = true;     // TAPELOOP_JIT=0: jit(f) interprets
   bool check = false;  // TAPELOOP_CHECK=1: verify after each pass; retrace cached programs; name the first NaN
   int threads = 0;     // TAPELOOP_THREADS: 0 means as many as the machine gives
+  bool all_threads = false;  // TAPELOOP_ALL_THREADS=1: use them however little there is to do
   std::string isa;     // TAPELOOP_ISA=avx512|avx2|sse2: at most this instruction set; empty means the host's
   bool denormals = false;  // TAPELOOP_DENORMALS=1: gradual underflow instead of flushing to zero
   bool cache = true;       // TAPELOOP_CACHE=0: neither read compiled programs from the disk nor keep them there

@@ -217,6 +217,7 @@ std::shared_ptr<CompiledProgram::Layout> CompiledProgram::make_layout(const std:
 
 int CompiledProgram::threads_for(const Layout& layout) const {
   const int most = threads_available();
+  if (options().all_threads) return most;
   if (!layout.worth_threads || most <= 1) return 1;
   Layout::Pace& pace = *layout.pace;
   std::lock_guard lock(pace.mutex);

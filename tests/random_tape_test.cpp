@@ -71,6 +71,11 @@ std::string broken_law(const RandomProgram& p) {
     const TapePtr tape = tape_of(p, x), compiled = p.seed % 5 == 0 ? gradient_of(tape) : tape;
     Tensors arguments = x;
     if (compiled != tape) arguments.push_back(full({}, 1, x[0].dtype()).materialized());
+    // On one, two or three threads.
+    Options chosen = options();
+    chosen.threads = 1 + int(p.seed % 3);
+    chosen.all_threads = true;
+    const ScopedOptions scope(chosen);
     if (!same((*Program::compile(compiled))(arguments), run(*compiled, arguments)))
       return "compiled, it gives other bits";
   }
