@@ -14,9 +14,9 @@ struct Options {
   bool check = false;  // TAPELOOP_CHECK=1: verify after each pass; retrace cached programs; name the first NaN
   int threads = 0;     // TAPELOOP_THREADS: 0 means as many as the machine gives
   bool all_threads = false;  // TAPELOOP_ALL_THREADS=1: use them however little there is to do
-  std::string isa;     // TAPELOOP_ISA=avx512|avx2|sse2: at most this instruction set; empty means the host's
-  bool denormals = false;  // TAPELOOP_DENORMALS=1: gradual underflow instead of flushing to zero
-  bool cache = true;       // TAPELOOP_CACHE=0: neither read compiled programs from the disk nor keep them there
+  std::string isa;           // TAPELOOP_ISA=avx512|avx2|sse2: at most this instruction set; empty means the host's
+  bool denormals = false;    // TAPELOOP_DENORMALS=1: gradual underflow instead of flushing to zero
+  bool cache = true;         // TAPELOOP_CACHE=0: neither read compiled programs from the disk nor keep them there
   std::string
       without;  // TAPELOOP_WITHOUT=pass,pass: passes of the compiler (jit/passes.h) to leave out; no bit depends on it
   bool profile = false;  // TAPELOOP_PROFILE=1: compiled code has names in perf and GDB

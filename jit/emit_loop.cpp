@@ -37,8 +37,7 @@ void Emitter::copy(Value* from, Value* to, const Type& type) {
 
 void Emitter::fill(Value* place, const Type& type, Value* value) {
   auto [begin, end] = share(extent(extent_product(type.shape)), 16);
-  vector_loop(begin, end,
-              [&](Value* k, Value* mask) { store(place, type.dtype, Index{k, 1, nullptr}, value, mask); });
+  vector_loop(begin, end, [&](Value* k, Value* mask) { store(place, type.dtype, Index{k, 1, nullptr}, value, mask); });
 }
 
 void Emitter::emit_loop(Id id, Frame& frame) {

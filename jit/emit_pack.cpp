@@ -64,7 +64,8 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
             // What lies beyond the last column is undefined, but it must not be read from beyond the operand.
             Value* c = b_.CreateAdd(column, number(i));
             c = b_.CreateSelect(b_.CreateICmpSLT(c, number(panels.columns)), c, number(panels.columns - 1));
-            square.push_back(pull(frame, operand, {Index{b_.CreateAdd(base, c), 0, nullptr}, Index{k, 1, nullptr}}, mask));
+            square.push_back(
+                pull(frame, operand, {Index{b_.CreateAdd(base, c), 0, nullptr}, Index{k, 1, nullptr}}, mask));
           }
           transpose(b_, square);
           Value* line = b_.CreateAdd(b_.CreateMul(panel, depth), k);
@@ -72,7 +73,8 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
             Value* row = b_.CreateMul(b_.CreateAdd(line, number(i)), number(panels.vectors()));
             Value* place = b_.CreateAdd(row, b_.CreateAdd(number(stream * panels.width), vector));
             const auto put = [&] {
-              store(out, dtype, Index{b_.CreateMul(place, number(kLanes)), 1, nullptr}, square[std::size_t(i)], nullptr);
+              store(out, dtype, Index{b_.CreateMul(place, number(kLanes)), 1, nullptr}, square[std::size_t(i)],
+                    nullptr);
             };
             if (mask)
               if_then(b_.CreateICmpSLT(b_.CreateAdd(k, number(i)), depth), put);
@@ -81,9 +83,8 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
           }
         };
         loop(number(0), whole, number(kLanes), [&](Value* k) { block(k, nullptr); });
-        if_then(b_.CreateICmpSLT(whole, depth), [&] {
-          block(whole, b_.CreateICmpSLT(positions(Index{whole, 1, nullptr}), splat(depth)));
-        });
+        if_then(b_.CreateICmpSLT(whole, depth),
+                [&] { block(whole, b_.CreateICmpSLT(positions(Index{whole, 1, nullptr}), splat(depth))); });
       });
       stream += streams;
     }

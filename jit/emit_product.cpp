@@ -101,7 +101,7 @@ void Emitter::begin_product(Product& p, Frame& frame) {
 void Emitter::emit_product(const Nest& nest, Frame& frame) {
   const Record& last = frame[nest.terms.back()];
   const Panels panels(last.attrs);
-  Product p{nest,    last,    panels,  last.type.dtype, int(panels.vectors()), {}};
+  Product p{nest, last, panels, last.type.dtype, int(panels.vectors()), {}};
   if (is_small(p, frame)) return emit_small_product(p, frame);
   begin_product(p, frame);
   const std::int64_t whole = panels.whole(), count = panels.count();

@@ -65,8 +65,7 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
     }
     // Where the next tile starts, most likely.
     for (int i = 0; i < m; ++i)
-      for (int j = 0; j < vectors; ++j)
-        prefetch(at(in, b.CreateAdd(times(s[in_row], m + i), times(s[in_vector], j))));
+      for (int j = 0; j < vectors; ++j) prefetch(at(in, b.CreateAdd(times(s[in_row], m + i), times(s[in_vector], j))));
     b.CreateCondBr(b.CreateICmpEQ(b.CreateMul(s[steps], s[depth]), b.getInt64(0)), finish, step_loop);
 
     auto phis = [&] {

@@ -13,6 +13,9 @@ namespace tapeloop {
 // that no memory is filled with them.
 TapePtr sink_views(const TapePtr& tape);
 
+// What is elementwise over time, cheap, and read elementwise by one loop alone is computed in the loop's steps.
+TapePtr sink_values(const TapePtr& tape);
+
 // What a loop computes from its constants alone is computed before it.
 TapePtr hoist_invariants(const TapePtr& tape);
 

@@ -89,8 +89,7 @@ Lowered lower(const Record& r, const Tensors& in) {
 
 }  // namespace
 
-constinit const Op loop_op = {
-    .name = "loop", .kind = Kind::loop, .infer = infer_loop, .narrow = narrow_loop};
+constinit const Op loop_op = {.name = "loop", .kind = Kind::loop, .infer = infer_loop, .narrow = narrow_loop};
 
 LoweredLoop::LoweredLoop(const Attrs& a)
     : body(a.get<TapePtr>("body")),

@@ -69,7 +69,10 @@ bool Planner::is_part(Id id) const {
 void Planner::count_uses() {
   for (const Record& r : t_.records)
     for (Id operand : r.in) ++uses_[operand];
-  for (Id id : t_.outputs) uses_[id] += 2;
+  for (Id id : t_.outputs) {
+    uses_[id] += 2;
+    if (is_stream(id)) must_store_[id] = true;  // by the product, not with all its other streams and then copied
+  }
   // What an op reads from memory.
   auto need = [&](Id id) { must_store_[id] = true; };
   for (Id id = 0; id < t_.size(); ++id) {

@@ -24,7 +24,7 @@ struct Emitter::Product {
   llvm::Value *out = nullptr, *out_pitch = nullptr;
   // Where it starts, when that lies in memory as the result does.
   llvm::Value *start = nullptr, *start_pitch = nullptr;
-  llvm::Value* vector_pitch = nullptr;  // from one vector of a row to the next, in both
+  llvm::Value* vector_pitch = nullptr;                       // from one vector of a row to the next, in both
   llvm::Value *panel_begin = nullptr, *panel_end = nullptr;  // that this thread takes
 
   // In bytes, of a row of a panel in a matrix whose rows are `pitch` bytes apart.

@@ -31,8 +31,7 @@ class Rows {
       if (changes_[id] && r.op->kind != Kind::source && !keeps_rows(id)) return false;
     }
     return std::all_of(plan_.nests.begin(), plan_.nests.end(), [&](const Nest& nest) {
-      const bool walks =
-          nest.kind == NestKind::map || nest.kind == NestKind::matmul || nest.kind == NestKind::reduce;
+      const bool walks = nest.kind == NestKind::map || nest.kind == NestKind::matmul || nest.kind == NestKind::reduce;
       return walks && !nest.space.empty() && nest.space[0] == rows_;
     });
   }
@@ -68,9 +67,8 @@ class Rows {
     return false;
   }
   bool is_read_by_none(Id id) const {
-    return std::all_of(t_.records.begin(), t_.records.end(), [&](const Record& r) {
-      return std::find(r.in.begin(), r.in.end(), id) == r.in.end();
-    });
+    return std::all_of(t_.records.begin(), t_.records.end(),
+                       [&](const Record& r) { return std::find(r.in.begin(), r.in.end(), id) == r.in.end(); });
   }
 
   const Plan& plan_;
