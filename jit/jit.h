@@ -42,7 +42,10 @@ class Program {
   // run with arguments of these extents, and results of calls before have been freed, it allocates nothing.
   virtual void run(std::span<const Argument> arguments, Tensors& results) const = 0;
 
-  // The same by value. With recorded arguments the tape is recorded on theirs instead.
+  // How much memory such a call works in, beside arguments and results.
+  virtual std::int64_t workspace_bytes(std::span<const Argument> arguments) const = 0;
+
+  // run() by value. With recorded arguments the tape is recorded on theirs instead.
   Tensors operator()(const Tensors& arguments) const;
 
   virtual const TapePtr& tape() const = 0;

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "ad/denormals.h"
+#include "jit/arena.h"
 #include "jit/cores.h"
 #include "jit/team.h"
 #include "jit/timeline.h"
@@ -30,36 +31,6 @@ bool same_structure(const Tape& a, const Tape& b) {
   }
   return true;
 }
-
-// Buffers that are alive at the same time do not overlap. First fit: a buffer goes to the lowest place where nothing lives
-// that lives with it.
-class Arena {
- public:
-  std::int64_t place(int first, int last, std::int64_t bytes) {
-    const std::int64_t size = (bytes + 127) / 64 * 64;
-    std::vector<Placed> rivals;
-    for (const Placed& p : placed_)
-      if (p.first <= last && first <= p.last) rivals.push_back(p);
-    std::sort(rivals.begin(), rivals.end(), [](const Placed& a, const Placed& b) { return a.begin < b.begin; });
-    std::int64_t at = 0;
-    for (const Placed& p : rivals) {
-      if (at + size <= p.begin) break;
-      at = std::max(at, p.end);
-    }
-    placed_.push_back({first, last, at, at + size});
-    bytes_ = std::max(bytes_, at + size);
-    return at;
-  }
-  std::int64_t bytes() const { return bytes_; }
-
- private:
-  struct Placed {
-    int first, last;
-    std::int64_t begin, end;
-  };
-  std::vector<Placed> placed_;
-  std::int64_t bytes_ = 0;
-};
 
 }  // namespace
 
@@ -192,14 +163,16 @@ std::shared_ptr<CompiledProgram::Layout> CompiledProgram::make_layout(const std:
     for (Extent& extent : type.shape) extent = Extent(value_of(extent));
     layout->results.push_back(std::make_shared<const Type>(std::move(type)));
   }
-  Arena arena;
+  std::vector<Lifetime> buffers;
   for (const MemoryEntry& entry : recipe_.layout.memory) {
     if (entry.kind != MemoryEntry::Kind::arena) continue;
     std::int64_t bytes = size_of(entry.type.dtype);
     for (const Extent& extent : entry.type.shape) bytes *= value_of(extent);
-    layout->offsets.push_back(arena.place(entry.first, entry.last, bytes));
+    buffers.push_back({entry.first, entry.last, bytes});
   }
-  layout->arena_bytes = arena.bytes();
+  Arena arena = arrange(buffers);
+  layout->offsets = std::move(arena.offsets);
+  layout->arena_bytes = arena.bytes;
   auto total = [&](const std::vector<Recipe::Work>& list) {
     double sum = 0;
     for (const Recipe::Work& work : list) {
@@ -213,6 +186,10 @@ std::shared_ptr<CompiledProgram::Layout> CompiledProgram::make_layout(const std:
   const double work = total(recipe_.work), meetings = total(recipe_.meetings);
   layout->worth_threads = work > 1e6 && work > 100e3 * meetings;
   return layout;
+}
+
+std::int64_t CompiledProgram::workspace_bytes(std::span<const Argument> arguments) const {
+  return layout_for(arguments)->arena_bytes;
 }
 
 int CompiledProgram::threads_for(const Layout& layout) const {

@@ -15,6 +15,7 @@ class CompiledProgram final : public Program {
 
   bool accepts(std::span<const Argument> arguments) const override;
   void run(std::span<const Argument> arguments, Tensors& results) const override;
+  std::int64_t workspace_bytes(std::span<const Argument> arguments) const override;
   const TapePtr& tape() const override { return tape_; }
   double compile_seconds() const override { return seconds_; }
 

@@ -8,8 +8,9 @@ namespace tapeloop {
 namespace {
 
 // The library is built for any x86-64; this one loop is also built for newer instruction sets and chosen at start. The
-// bits do not depend on the choice: fma is rounded once in hardware as in software.
-#if defined(__x86_64__)
+// bits do not depend on the choice: fma is rounded once in hardware as in software. Not under ThreadSanitizer: what chooses
+// runs while the program is still being loaded, and GCC instruments it with calls that lead nowhere yet.
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #define TAPELOOP_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "default")))
 #else
 #define TAPELOOP_CLONES

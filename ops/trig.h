@@ -5,57 +5,99 @@
 
 namespace tapeloop::lane {
 
-// sin(x + ahead·pi/2) for ahead = 0 or 1: with x = m·pi/2 + r and |r| <= pi/4 it is sin(r), cos(r), -sin(r) or -cos(r), as
-// m + ahead is 0, 1, 2 or 3 modulo 4. The fits have relative errors 2^-27.3 and 2^-32 (f32), 2^-57.9 and 2^-63.9.
+// x = m·pi/2 + r + tail, where the integer m numbers the quarter turn whose middle is nearest to x: |r| <= pi/4, but up to
+// 0.83 in f32 far out, since the product that is rounded to m is known to so much only.
 //
-// The bound on errors holds up to |x| = 2^20. Further out, where neighbouring numbers are soon a full turn apart, the
-// result is NaN.
-inline Lane sine(Lane x, int ahead) {
+// Of the subtractions only the last is rounded. What then is still missing, the tail, would move r by up to another half
+// ulp if it were subtracted too; the caller adds it to something that is small beside r. For f32 this takes four parts of
+// pi/2: x less the first two, which end at 2^-22 and 2^-24, is exact, and the third happens to be followed by four zeros,
+// so that the tail is below 2^-34.
+struct QuarterTurns {
+  Lane shifted;  // its low bits are in f32 those of m + ahead
+  Lane m, r, tail;
+
+  explicit QuarterTurns(Lane x, int ahead = 0) : QuarterTurns(x, x.like(shift(x.dtype(), ahead))) {}
+
+ private:
   // Truncated, not rounded: the parts must have one sign, so that r keeps that of x = -0.
-  static constexpr double quarter_f32[] = {0x1.921fb4p+0, 0x1.4442dp-24, 0x1.846988p-48};
-  static constexpr double quarter_f64[] = {0x1.921fb54442d18p+0, 0x1.1a62633145c06p-54, 0x1.c1cd129024e08p-107};
-  static constexpr Step quarter = {0x1.45f306dc9c883p-1, quarter_f32, quarter_f64};
+  static constexpr double f32[] = {0x1.921fb4p+0, 0x1p-24, 0x1.110b46p-26, 0x1.1a6262p-54};
+  static constexpr double f64[] = {0x1.921fb54442d18p+0, 0x1.1a62633145c06p-54, 0x1.c1cd129024e08p-107};
+
+  QuarterTurns(Lane x, Lane s) : shifted(fma(x, x.like(0x1.45f306dc9c883p-1), s)), m(shifted - s), r(x), tail(x) {
+    const Coefficients parts = x.dtype() == Dtype::f32 ? Coefficients(f32) : Coefficients(f64);
+    for (double part : parts.first(parts.size() - 1)) r = fma(m, -part, r);
+    tail = m * -parts.back();
+  }
+};
+
+// sin(r + tail) = r + (r·square·sin_part + tail) and cos(r + tail) = 1 + square·cos_part, to which the tail would not add
+// a hundredth of an ulp. The fits have relative errors 2^-27.3 and 2^-32 (f32), 2^-57.9 and 2^-63.9.
+struct SineAndCosine {
+  Lane square, cube, sin_part, cos_part, sine, cosine;
+
+  explicit SineAndCosine(const QuarterTurns& turns)
+      : square(turns.r * turns.r),
+        cube(turns.r * square),
+        sin_part(polynomial(square, sin_f32, sin_f64)),
+        cos_part(polynomial(square, cos_f32, cos_f64)),
+        sine(with_sign_of(turns.r + fma(cube, sin_part, turns.tail), turns.r)),
+        cosine(fma(square, cos_part, 1)) {}
+
+ private:
   static constexpr double sin_f32[] = {-0.166666493, 0.00833183806, -0.000194733337};
   static constexpr double sin_f64[] = {-0.1666666666666663,   0.00833333333332184,     -0.00019841269829358856,
                                        2.755731353874444e-06, -2.5050734436302223e-08, 1.589543621146172e-10};
-  static constexpr double cos_f32[] = {1, -0.5, 0.0416666381, -0.00138869428, 2.43908034e-05};
-  static constexpr double cos_f64[] = {1,
-                                       -0.5,
+  static constexpr double cos_f32[] = {-0.5, 0.0416666381, -0.00138869428, 2.43908034e-05};
+  static constexpr double cos_f64[] = {-0.5,
                                        0.041666666666666595,
                                        -0.0013888888888873342,
                                        2.480158728900216e-05,
                                        -2.7557314217094654e-07,
                                        2.0875705408184336e-09,
                                        -1.1358750093037676e-11};
-  const bool is_f32 = x.dtype() == Dtype::f32;
-  const Lane s = x.like(shift(x.dtype(), ahead));
-  const Lane shifted = fma(x, x.like(quarter.inverse), s);
-  const Lane m = shifted - s;
-  const Lane r = subtract_multiple(x, m, quarter);
-  const Lane square = r * r;
-  const Lane sin_r = with_sign_of(fma(r * square, polynomial(square, sin_f32, sin_f64), r), r);
-  const Lane cos_r = polynomial(square, cos_f32, cos_f64);
+};
 
-  const auto signed_part = [&] {
-    if (is_f32) {  // the number of the quarter is in the low bits
-      const Lane bits = bitcast(shifted, Dtype::u32);
-      const Lane zero = bits.literal_bits(Dtype::u32, 0);
-      const Lane sign = (bits >> 1) << 31;
-      const Lane y = select((bits << 31) == zero, sin_r, cos_r);
-      return bitcast(bitcast(y, Dtype::u32) ^ sign, Dtype::f32);
-    }
-    const Lane number = ahead == 0 ? m : m + ahead;
-    const Lane pairs = floor(number * 0.5);
-    const Lane y = select(fma(pairs, -2, number) == 0, sin_r, cos_r);
-    const Lane odd_pair = fma(floor(pairs * 0.5), -2, pairs);
-    return y * fma(odd_pair, -2, y.like(1));
-  };
-  return select(abs(x) <= 0x1p20, signed_part(), x.like(kNaN));
+// The bounds on errors hold up to |x| = 2^20. Further out, where neighbouring numbers are soon a full turn apart, the
+// results are NaN.
+inline Lane within_range(Lane x, Lane y) { return select(abs(x) <= 0x1p20, y, x.like(kNaN)); }
+
+// sin(x + ahead·pi/2) for ahead = 0 or 1: the sine of r, its cosine, or minus either, as m + ahead is 0, 1, 2 or 3
+// modulo 4.
+inline Lane sine(Lane x, int ahead) {
+  const QuarterTurns turns(x, ahead);
+  const SineAndCosine of(turns);
+  if (x.dtype() == Dtype::f32) {
+    const Lane bits = bitcast(turns.shifted, Dtype::u32);
+    const Lane zero = bits.literal_bits(Dtype::u32, 0);
+    const Lane sign = (bits >> 1) << 31;
+    const Lane y = select((bits << 31) == zero, of.sine, of.cosine);
+    return within_range(x, bitcast(bitcast(y, Dtype::u32) ^ sign, Dtype::f32));
+  }
+  const Lane number = ahead == 0 ? turns.m : turns.m + ahead;
+  const Lane pairs = floor(number * 0.5);
+  const Lane y = select(fma(pairs, -2, number) == 0, of.sine, of.cosine);
+  const Lane odd_pair = fma(floor(pairs * 0.5), -2, pairs);
+  return within_range(x, y * fma(odd_pair, -2, y.like(1)));
 }
 
 inline Lane sin(Lane x) { return sine(x, 0); }
 inline Lane cos(Lane x) { return sine(x, 1); }
-inline Lane tan(Lane x) { return sin(x) / cos(x); }
+
+// With s = r + r·A and c = 1 + B, sine and cosine of r, it is s/c = r + r·(A - B)/c for even m. For odd m it is -c/s, and
+// where |r| > 1/2 that is -(1 + (c - s)/s) with c - s = (1 - r) + (B - r·A): what is added to a number that has no error is
+// small, so that the roundings of s and c do not count in full.
+inline Lane tan(Lane x) {
+  const QuarterTurns turns(x);
+  const SineAndCosine of(turns);
+  const Lane is_even = fma(floor(turns.m * 0.5), -2, turns.m) == 0;
+  const Lane a = abs(turns.r), is_far = a > 0.5;
+  const Lane less = (1 - a) + fma(abs(of.cube), -of.sin_part, of.square * of.cos_part);
+  const Lane quotient = select(is_even, of.sin_part - of.cos_part, select(is_far, less, of.cosine)) /
+                        select(is_even, of.cosine, abs(of.sine));
+  const Lane even = turns.r + fma(of.cube, quotient, turns.tail);
+  const Lane odd = quotient + select(is_far, x.like(1), x.like(0));
+  return within_range(x, with_sign_of(select(is_even, even, odd), select(is_even, turns.r, -turns.r)));
+}
 
 // --- inverses -----------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 // The elementary functions against double (f32) and MPFR (f64): the largest error in ulp. The exhaustive measurements are
-// in the suite "slow" and print a table.
+// in the suite "slow" and print a table; TAPELOOP_FUNCTIONS=sin,tan measures these only.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <random>
@@ -85,6 +86,11 @@ void report(const char* name, Dtype dtype, const Worst& worst, double bound) {
   ++testing::cases;
 }
 
+bool is_chosen(const Function& f) {
+  const char* chosen = std::getenv("TAPELOOP_FUNCTIONS");
+  return !chosen || (',' + std::string(chosen) + ',').find(',' + std::string(f.name) + ',') != std::string::npos;
+}
+
 // --- f32 ------------------------------------------------------------------------------------------------------------------
 
 // `f` at x, and its exact value as a double, of which a denormal argument counts as zero.
@@ -108,8 +114,14 @@ void measure_f32(const Function& f, const std::vector<float>& xs, const Compiled
   }
 }
 
+// Where a reduction by pi/2 that rounds twice, and tan as the quotient of sin and cos, exceeded their bounds: sin by 0.36
+// ulp, cos by 0.29, tan by 0.79 to 0.16. No sample comes upon them; all 2^32 arguments did.
+constexpr float kReducedBadly[] = {504847.6875f, 1036048.625f, 611770.1875f, 3720.42725f, 2.35717225f};
+
 TEST_CASE("math: f32 within its bounds, sampled") {
   std::vector<float> xs = dense_samples();
+  for (float x : kReducedBadly)
+    for (float sign : {1.0f, -1.0f}) xs.push_back(sign * x);
   for (uint64_t bits = 0; bits < uint64_t(1) << 32; bits += 16411) xs.push_back(std::bit_cast<float>(uint32_t(bits)));
   for (const Function& f : kFunctions) {
     Worst worst;
@@ -122,6 +134,7 @@ TEST_CASE("math: f32 within its bounds, all 2^32 arguments" * doctest::test_suit
   constexpr uint32_t kBlock = 1 << 16;
   std::vector<float> xs(kBlock);
   for (const Function& f : kFunctions) {
+    if (!is_chosen(f)) continue;
     const Compiled<float> compiled(f.lane);
     Worst worst;
     for (uint64_t first = 0; first < uint64_t(1) << 32; first += kBlock) {
@@ -225,6 +238,7 @@ TEST_CASE("math: f64 within its bounds, sampled") {
 
 TEST_CASE("math: f64 within its bounds, 10^7 arguments" * doctest::test_suite("slow")) {
   for (const Function& f : kFunctions) {
+    if (!is_chosen(f)) continue;
     Worst worst, of_reference;
     for (std::uint64_t seed = 1; seed <= 100; ++seed) {
       const Worst part = measure_f64(f, 100'000, seed, of_reference);
