@@ -3,21 +3,12 @@
 
 #include <tuple>
 
-#include "jit/emit.h"
-#include "jit/loop.h"
+#include "jit/channels.h"
+#include "jit/loop_frame.h"
 
 namespace tapeloop {
 
 using llvm::Value;
-
-// A loop while it is emitted.
-struct Emitter::LoopFrame {
-  LoweredLoop loop;
-  const Record& record;
-  Frame inner;
-  std::vector<llvm::AllocaInst*> current, next;  // of each state: where the step reads it, and writes it
-  std::vector<Value*> operand, result;           // where xs and ys begin
-};
 
 Value* Emitter::bytes_of(const Type& type) {
   return b_.CreateMul(extent(extent_product(type.shape)), number(size_of(type.dtype)));
@@ -37,7 +28,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   const Record& r = frame[id];
   const Plan& body = *frame.plan->bodies[id][0];
   const Tape& tape = *body.tape;
-  LoopFrame f{LoweredLoop(r.attrs), r, frame_of(body), {}, {}, {}, {}};
+  LoopFrame f{LoweredLoop(r.attrs), r, frame_of(body), {}, {}, {}, {}, {}, {}};
   const LoweredLoop& loop = f.loop;
   const int begin_time = now_;
   for (Id in : r.in) f.operand.push_back(pointer_of(frame, in));
@@ -69,6 +60,25 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     copy(f.operand[loop.constants + std::size_t(state)], first, type);
     if (!loop.reverse) f.result[i] = b_.CreateGEP(b_.getInt8Ty(), f.result[i], step);
     initial[std::size_t(state)] = first;
+  }
+  if (const auto channels = find_channels(loop, body)) {
+    std::vector<int> entries;
+    for (std::size_t i = 0; i < loop.states; ++i) {
+      const Type type = tape.output_type(i);
+      const auto [last, entry] = arena(type);
+      f.last.push_back(last);
+      f.kept.push_back(type.shape == channels->space ? last : arena({type.dtype, channels->space, nullptr}).first);
+      entries.push_back(entry);
+    }
+    emit_channels(f, *channels);
+    emit_barrier();
+    end_loop(id, frame, part, first_entry, begin_time);
+    for (std::size_t i = 0; i < loop.states; ++i) {
+      if (part[i] == Id(-1)) continue;
+      frame.pointer[part[i]] = f.last[i];
+      frame.entries[part[i]] = {entries[i]};
+    }
+    return;
   }
   std::vector<std::vector<int>> state_entries(loop.states);
   for (std::size_t i = 0; i < loop.states; ++i) {
