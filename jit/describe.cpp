@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "jit/channels.h"
 #include "jit/pack.h"
 #include "jit/tile.h"
 
@@ -21,7 +22,10 @@ class Description {
       const bool outer = nest.kind == NestKind::loop || nest.kind == NestKind::branch;
       all += fmt::format("{}kernel {} {}", indent, name_of(nest.kind), to_string(nest.space));
       if (outer) {
-        all += '\n';
+        const Record& loop = t_[nest.root];
+        const auto channels =
+            is_loop(loop) ? find_channels(LoweredLoop(loop.attrs), *plan_.bodies[nest.root][0]) : std::nullopt;
+        all += channels ? fmt::format(", all steps in registers, for each of {}\n", to_string(channels->space)) : "\n";
         for (const PlanPtr& body : plan_.bodies[nest.root]) all += Description(*body, target_).text(indent + "  ");
         continue;
       }

@@ -26,6 +26,8 @@ class Value;
 
 namespace tapeloop {
 
+struct Channels;
+
 // A piece of memory the program needs: an argument, a result, a constant, or a part of the arena that is alive from one
 // nest to another.
 struct MemoryEntry {
@@ -93,6 +95,17 @@ class Emitter {
   struct LoopFrame;
   void emit_loop(Id id, Frame& frame);
   void emit_turns(LoopFrame& loop);
+
+  // emit_channels.cpp
+  struct Vectors;
+  struct Steps;
+  void emit_channels(LoopFrame& loop, const Channels& channels);
+  void emit_steps(LoopFrame& loop, const Channels& channels, llvm::Value* from, llvm::Value* to,
+                  const std::vector<Vectors>& vectors);
+  void store_at(llvm::Value* pointer, const Type& type, const std::vector<int>& place, const Vectors& at,
+                llvm::Value* value);
+  Indices indices_at(const std::vector<int>& place, const Vectors& at);
+  bool is_before_steps(Id id, const Indices& at) const;
   void copy(llvm::Value* from, llvm::Value* to, const Type& type);
   void fill(llvm::Value* place, const Type& type, llvm::Value* value);
   llvm::Value* bytes_of(const Type& type);
@@ -177,6 +190,7 @@ class Emitter {
     Id product = 0;
     std::vector<llvm::Value*> sums;
   } tile_;
+  Steps* steps_ = nullptr;  // of the loop whose state is in registers
 };
 
 }  // namespace tapeloop

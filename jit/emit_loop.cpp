@@ -3,23 +3,14 @@
 
 #include <tuple>
 
-#include "jit/emit.h"
-#include "jit/loop.h"
+#include "jit/channels.h"
+#include "jit/loop_frame.h"
 #include "jit/passes.h"
 #include "jit/rows.h"
 
 namespace tapeloop {
 
 using llvm::Value;
-
-// A loop while it is emitted.
-struct Emitter::LoopFrame {
-  LoweredLoop loop;
-  const Record& record;
-  Frame inner;
-  std::vector<llvm::AllocaInst*> current, next;  // of each state: where the step reads it, and writes it
-  std::vector<Value*> operand, result;           // where xs and ys begin
-};
 
 Value* Emitter::bytes_of(const Type& type) {
   return b_.CreateMul(extent(extent_product(type.shape)), number(size_of(type.dtype)));
@@ -44,7 +35,8 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   const Record& r = frame[id];
   const Plan& body = *frame.plan->bodies[id][0];
   const Tape& tape = *body.tape;
-  LoopFrame f{LoweredLoop(r.attrs), r, frame_of(body), {}, {}, {}, {}};
+  LoopFrame f{LoweredLoop(r.attrs), r, frame_of(body), {}, {}, {}, {}, {}, {}};
+  f.outer = &frame;
   const LoweredLoop& loop = f.loop;
   const int begin_time = now_;
   for (Id in : r.in) f.operand.push_back(frame.plan->stored[in] ? pointer_of(frame, in) : nullptr);
@@ -84,6 +76,33 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     if (!loop.reverse) f.result[i] = b_.CreateGEP(b_.getInt8Ty(), f.result[i], step);
     initial[std::size_t(state)] = first;
   }
+  // A state with one place for all steps may have it in the result that it becomes.
+  auto place_in_result = [&](std::size_t i) -> Value* {
+    const int slot = part[i] != Id(-1) && body.states[i].in_place ? frame.plan->slot_of[part[i]] : -1;
+    return slot >= 0 ? frame.slot[std::size_t(slot)] : nullptr;
+  };
+  if (const auto channels = find_channels(loop, body)) {
+    std::vector<std::vector<int>> entries(loop.states);
+    for (std::size_t i = 0; i < loop.states; ++i) {
+      const Type type = tape.output_type(i);
+      f.last.push_back(place_in_result(i));
+      if (!f.last[i]) {
+        int entry = 0;
+        std::tie(f.last[i], entry) = arena(type);
+        entries[i].push_back(entry);
+      }
+      f.kept.push_back(type.shape == channels->space ? f.last[i] : arena({type.dtype, channels->space, nullptr}).first);
+    }
+    emit_channels(f, *channels);
+    emit_barrier();
+    end_loop(id, frame, part, first_entry, begin_time);
+    for (std::size_t i = 0; i < loop.states; ++i) {
+      if (part[i] == Id(-1)) continue;
+      frame.pointer[part[i]] = f.last[i];
+      frame.entries[part[i]] = entries[i];
+    }
+    return;
+  }
   std::vector<std::vector<int>> state_entries(loop.states);
   for (std::size_t i = 0; i < loop.states; ++i) {
     const Type& type = tape.input_type(loop.constants + i);
@@ -91,10 +110,8 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     // A state that lies in its history is never overwritten there.
     Value *first = place.y >= 0 ? initial[i] : nullptr, *second = nullptr;
     if (!first) {
-      const int slot = part[i] != Id(-1) && place.in_place ? frame.plan->slot_of[part[i]] : -1;
-      if (slot >= 0) {
-        first = frame.slot[std::size_t(slot)];
-      } else {
+      first = place_in_result(i);
+      if (!first) {
         int entry = 0;
         std::tie(first, entry) = arena(type);
         state_entries[i].push_back(entry);

@@ -27,8 +27,11 @@ Value* Emitter::Product::offset(llvm::IRBuilderBase& b, Value* row, Value* pitch
 void Emitter::begin_product(Product& p, Frame& frame) {
   const std::int64_t size = size_of(p.dtype);
   llvm::Type* vector = lanes(element(p.dtype));
-  const int most = rows_of_tile(target_, p.dtype, p.vectors);
-  p.scratch = variable(llvm::ArrayType::get(vector, std::uint64_t(most * p.vectors)));
+  // Of the last panel a tile may have fewer vectors and more rows.
+  int room = 0;
+  for (int vectors = int(p.panels.streams); vectors <= p.vectors; vectors += int(p.panels.streams))
+    room = std::max(room, vectors * rows_of_tile(target_, p.dtype, vectors));
+  p.scratch = variable(llvm::ArrayType::get(vector, std::uint64_t(room)));
   p.vector_pitch = number((p.panels.streams > 1 ? p.panels.columns : kLanes) * size);
   for (Id id : p.nest.terms) {
     const Record& r = frame[id];

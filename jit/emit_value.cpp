@@ -8,6 +8,7 @@
 #include "jit/emit.h"
 #include "jit/emit_lanes.h"
 #include "jit/pack.h"
+#include "jit/steps.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -181,6 +182,8 @@ Value* Emitter::pull(Frame& frame, Id id, const Indices& at, Value* mask) {
   const std::string key = key_of(id, at, mask);
   auto it = known_.find(key);
   if (it != known_.end()) return it->second;
+  const llvm::IRBuilderBase::InsertPointGuard here(b_);
+  if (is_before_steps(id, at)) b_.SetInsertPoint(steps_->before);
   Value* value = pull_record(frame, id, at, mask);
   known_[key] = value;
   return value;
@@ -189,7 +192,8 @@ Value* Emitter::pull(Frame& frame, Id id, const Indices& at, Value* mask) {
 Value* Emitter::pull_record(Frame& frame, Id id, const Indices& at, Value* mask) {
   const Record& r = frame[id];
   const Plan& plan = *frame.plan;
-  const bool here = plan.nest_of[id] == nest_;
+  if (steps_ && steps_->states[id]) return steps_->states[id];
+  const bool here = steps_ ? plan.nest_of[id] >= 0 : plan.nest_of[id] == nest_;
   if (id == tile_.product && !tile_.sums.empty()) return tile_.sums[0];
   if (plan.stored[id] && !here) {
     touch(frame, id);

@@ -1,22 +1,26 @@
 #include "jit/recipe.h"
 
+#include "jit/channels.h"
 #include "jit/pack.h"
 #include "ops/matmul.h"
 
 namespace tapeloop {
 namespace {
 
-void collect_work(const Plan& plan, const std::vector<Extent>& outer, Recipe& recipe) {
+// `meets`: the threads meet after every nest, not only when the loop that it is in has ended.
+void collect_work(const Plan& plan, const std::vector<Extent>& outer, bool meets, Recipe& recipe) {
   for (const Nest& nest : plan.nests) {
     std::vector<Extent> factors = outer;
     const Record& r = (*plan.tape)[nest.root];
     if (nest.kind == NestKind::loop || nest.kind == NestKind::branch) {
       // How often a while loop turns is not known: once, as far as threads are concerned.
       if (r.attrs.has("length")) factors.push_back(r.attrs.extent("length"));
-      for (const PlanPtr& body : plan.bodies[nest.root]) collect_work(*body, factors, recipe);
+      const bool apart = is_loop(r) && find_channels(LoweredLoop(r.attrs), *plan.bodies[nest.root][0]);
+      if (apart) recipe.meetings.push_back({outer, 1});
+      for (const PlanPtr& body : plan.bodies[nest.root]) collect_work(*body, factors, meets && !apart, recipe);
       continue;
     }
-    recipe.meetings.push_back({outer, 1});
+    if (meets) recipe.meetings.push_back({outer, 1});
     for (const Extent& extent : nest.space) factors.push_back(extent);
     double weight = 4;
     if (nest.kind == NestKind::matmul) {
@@ -133,7 +137,7 @@ std::vector<int> find_donors(const Plan& plan) {
 Recipe make_recipe(const Plan& plan, ProgramLayout layout) {
   Recipe recipe;
   recipe.layout = std::move(layout);
-  collect_work(plan, {}, recipe);
+  collect_work(plan, {}, true, recipe);
   recipe.donors = find_donors(plan);
   return recipe;
 }
