@@ -39,6 +39,7 @@
 #include "ad/error.h"
 #include "ad/options.h"
 #include "jit/listener.h"
+#include "jit/watch.h"
 
 namespace tapeloop {
 namespace {
@@ -102,7 +103,10 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine) {
   passes.addPass(llvm::SimplifyCFGPass());
   passes.addPass(llvm::DCEPass());
   for (llvm::Function& function : module)
-    if (!function.isDeclaration()) passes.run(function, functions);
+    if (!function.isDeclaration()) {
+      passes.run(function, functions);
+      watch(function, machine);
+    }
 }
 
 // --- printing --------------------------------------------------------------------------------------------------------
@@ -196,6 +200,7 @@ class LinkedModule final : public CompiledModule {
     add("memmove", reinterpret_cast<void*>(&std::memmove));
     add("memset", reinterpret_cast<void*>(&std::memset));
     for (const OuterFunction& symbol : symbols) add(symbol.name, symbol.address);
+    for (const OuterFunction& symbol : watchers()) add(symbol.name, symbol.address);
     return map;
   }
 

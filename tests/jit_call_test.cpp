@@ -191,3 +191,36 @@ TEST_CASE("one compiled function may be called by several threads") {
   for (std::thread& thread : threads) thread.join();
   for (char r : right) CHECK(r);
 }
+
+// The same function for the first time, with the same and with other types, while teams of threads run it too.
+TEST_CASE("several threads may compile and run at once") {
+  auto loss = [](const Lstm& cell, const Tensor& xs) {
+    return mean(square(unroll(cell, cell.initial(xs.size(1)), xs).outputs));
+  };
+  auto together = jit(value_and_grad(loss));
+  const Lstm cell = Lstm::init(key(1), 16, 64);
+  const auto sequence = [](int steps) { return normal(key(2), {steps, 64, 16}).materialized(); };
+  constexpr int callers = 3, kinds = 2;
+  std::vector<Tensors> expected;
+  for (int kind = 0; kind < kinds; ++kind)
+    expected.push_back(leaves_of(value_and_grad(loss)(cell, sequence(2 + kind))));
+  std::vector<std::thread> threads;
+  std::vector<char> right(callers, 1);
+  for (int caller = 0; caller < callers; ++caller)
+    threads.emplace_back([&, caller] {
+      Options two = options();
+      two.threads = 2;
+      const ScopedOptions scope(two);
+      auto alone = jit(value_and_grad(loss));
+      for (int turn = 0; turn < 6; ++turn) {
+        const int kind = (caller + turn) % kinds;
+        for (auto* f : {&together, &alone}) {
+          const Tensors got = leaves_of((*f)(cell, sequence(2 + kind)));
+          for (std::size_t i = 0; i < got.size(); ++i)
+            if (!same_bits(got[i], expected[std::size_t(kind)][i])) right[std::size_t(caller)] = 0;
+        }
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (char r : right) CHECK(r);
+}
