@@ -11,10 +11,10 @@
 namespace tapeloop {
 namespace {
 
-constexpr std::array<std::string_view, 13> kNames = {
-    "sink_views",       "sink_values",    "block_time", "hoist_before",   "hoist_after",
-    "hoist_invariants", "share_operand",  "epilogues",  "chain_products", "fold_reductions",
-    "states_in_place",  "small_products", "rows_apart"};
+constexpr std::array<std::string_view, 14> kNames = {
+    "sink_views",       "sink_values",     "block_time",     "hoist_before",   "hoist_after",
+    "hoist_invariants", "share_operand",   "epilogues",      "chain_products", "fold_reductions",
+    "group_rows",       "states_in_place", "small_products", "rows_apart"};
 static_assert(kNames.size() == std::size_t(Pass::rows_apart) + 1);
 
 }  // namespace
