@@ -1,6 +1,38 @@
+#include "ad/cut.h"
 #include "ad/transform.h"
 
 namespace tapeloop {
+namespace {
+
+// Which early records the late half computes again. Of all the ways to hand over what it needs the one with the fewest bytes:
+// a cut between what is dear and what is needed, through records that are kept. To keep a value costs writing and reading
+// it, to compute a cheap one again a fraction of that.
+std::vector<bool> computed_again(const Tape& t, const std::vector<bool>& late, const std::vector<bool>& needed,
+                                 const std::vector<bool>& free) {
+  constexpr std::int64_t kKeep = 16, kCompute = 1;  // a byte
+  std::vector<bool> is_free(t.size(), false), again(t.size(), false);
+  for (std::size_t i = 0; i < t.inputs.size(); ++i) is_free[t.inputs[i]] = free[i];
+  // Two nodes for each record: between them it is kept, before the first its operands are at hand.
+  const std::size_t source = 2 * t.size(), sink = source + 1;
+  MinimumCut cut(sink + 1);
+  for (Id id = 0; id < t.size(); ++id) {
+    if (late[id] || is_free[id]) continue;
+    const Record& r = t[id];
+    const bool cheap = r.op != &input_op && r.op->cheap, tuple = r.type.dtype == Dtype::tuple;
+    const std::int64_t bytes = tuple ? 0 : bytes_of(r.type);
+    cut.edge(source, 2 * id, !cheap ? MinimumCut::kNever : r.op->kind == Kind::elementwise ? kCompute * bytes : 0);
+    cut.edge(2 * id, 2 * id + 1, tuple ? MinimumCut::kNever : kKeep * bytes + 1);
+    if (cheap)
+      for (Id operand : r.in)
+        if (!is_free[operand]) cut.edge(2 * operand + 1, 2 * id, MinimumCut::kNever);
+    if (needed[id] && !tuple) cut.edge(2 * id + 1, sink, MinimumCut::kNever);
+  }
+  const std::vector<bool> side = cut.sink_side(source, sink);
+  for (Id id = 0; id < t.size(); ++id) again[id] = side[2 * id];
+  return again;
+}
+
+}  // namespace
 
 Split split(const TapePtr& tape, const std::vector<bool>& late_input, const std::vector<bool>& free,
             std::size_t early_outputs) {
@@ -18,18 +50,16 @@ Split split(const TapePtr& tape, const std::vector<bool>& late_input, const std:
   for (std::size_t i = early_outputs; i < t.outputs.size(); ++i)
     if (!late[t.outputs[i]]) needed[t.outputs[i]] = true;
 
-  // Keep what is dear; what is cheap is computed again if everything it reads will be there.
+  const std::vector<bool> again = computed_again(t, late, needed, free);
   std::vector<bool> kept(t.size(), false), there(t.size(), false);
   for (std::size_t i = 0; i < t.inputs.size(); ++i) there[t.inputs[i]] = free[i];
-  for (Id id = 0; id < t.size(); ++id) {
-    if (late[id]) continue;
-    const Record& r = t[id];
-    if (r.op != &input_op && r.op->cheap) {
-      there[id] = true;
-      for (Id operand : r.in) there[id] = there[id] && there[operand];
-    }
-    if (needed[id] && !there[id] && r.type.dtype != Dtype::tuple) kept[id] = there[id] = true;
-  }
+  for (Id id = 0; id < t.size(); ++id) there[id] = there[id] || again[id];
+  // What the late half reads and does not compute.
+  for (Id id = 0; id < t.size(); ++id)
+    if (again[id])
+      for (Id operand : t[id].in) needed[operand] = true;
+  for (Id id = 0; id < t.size(); ++id)
+    kept[id] = !late[id] && needed[id] && !there[id] && t[id].type.dtype != Dtype::tuple;
 
   std::vector<Id> residuals;
   for (Id id = 0; id < t.size(); ++id)

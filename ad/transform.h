@@ -30,7 +30,8 @@ TapePtr jvp(const TapePtr& tape, const std::vector<bool>& varying);
 //   late:  (inputs that are free…, residuals…, late inputs…) → (the other outputs…)
 //
 // An input is *free* when the late half gets it for nothing (constants and xs of a loop, not its state). A residual is an
-// early value that the late half needs; a cheap one whose operands are there anyway is computed again instead.
+// early value that the late half needs. Cheap values are computed again where that leaves fewer bytes to keep: a value that
+// is the same along a row is kept once, whatever it is stretched to.
 struct Split {
   TapePtr early, late;
   std::size_t residuals = 0;

@@ -35,6 +35,8 @@ class Description {
         const int vectors = int(panels.vectors());
         all += fmt::format(" tile {}x{}", rows_of_tile(target_, root.type.dtype, vectors), vectors);
       }
+      if (const RowGroup* group = plan_.group_of(int(n)))
+        all += fmt::format(" by rows, {} of {}", int(n) - group->first + 1, group->last - group->first + 1);
       measure(nest, int(n));
       all += fmt::format(": {} FLOP, {} bytes read, {} written\n", flop_, read_, written_);
     }
@@ -49,6 +51,7 @@ class Description {
     seen_.clear();
     visit(nest.root, n);
     for (Id term : nest.terms) visit(term, n);
+    for (Id sum : nest.sums) visit(sum, n);
     for (const Write& write : nest.writes) {
       visit(write.value, n);
       written_ += bytes(write.value);

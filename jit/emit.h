@@ -75,6 +75,7 @@ class Emitter {
     const Record& operator[](Id id) const { return (*plan->tape)[id]; }
   };
   using Body = std::function<void(llvm::Value*)>;
+  using Place = std::vector<llvm::Value*>;  // of a row: its index along each axis that counts rows
 
   // emit.cpp: nests
   void emit_nests(Frame& frame, llvm::Value* apart = nullptr);
@@ -138,7 +139,8 @@ class Emitter {
   llvm::Type* lanes(llvm::Type* element);
 
   // emit_reduce.cpp, emit_prefix.cpp, emit_sort.cpp, emit_matmul.cpp
-  void emit_reduce(const Nest& nest, Frame& frame);
+  void emit_reduce(const Nest& nest, Frame& frame, const Place& row = {});
+  llvm::Value* add_up(LaneOp op, Dtype dtype, llvm::Value* partial);
   void emit_argmax(const Nest& nest, Frame& frame);
   void emit_prefix(const Nest& nest, Frame& frame);
   void emit_sort(const Nest& nest, Frame& frame);
@@ -148,6 +150,16 @@ class Emitter {
   // emit_pack.cpp
   bool packs_transpose(const Nest& nest, const Frame& frame) const;
   void emit_transposed_pack(const Nest& nest, Frame& frame);
+
+  // emit_rows.cpp
+  void emit_rows(const RowGroup& group, Frame& frame);
+  void emit_row_values(const Nest& nest, Frame& frame);
+  void emit_row_walk(const Nest& nest, Frame& frame);
+  void finish_sum(const Nest& nest, Frame& frame, Id id, llvm::AllocaInst* partial, Indices at);
+  Indices at_row(std::size_t rank) const;
+  llvm::Value* value_of_row(Id id, const Indices& at);
+  Index place_in(const Frame& frame, Id id, const Indices& at);
+  void ask_ahead(Frame& frame, Id id, const Index& place);
 
   // emit_tile.cpp, emit_product.cpp, emit_small_product.cpp
   llvm::Function* tile_function(Dtype dtype, int vectors, int rows);
@@ -186,6 +198,11 @@ class Emitter {
   bool flat_ = false;                          // the nest being emitted walks all elements by one index
   int nest_ = -1;                              // of the frame being emitted
   std::map<std::string, llvm::Value*> known_;  // values already computed in this straight piece of code
+  struct Rows {                                // of a group that is being emitted
+    Place place;                               // of the row
+    llvm::Value* before = nullptr;             // rows that this thread has done
+    std::map<Id, llvm::Value*> known;          // what the row has one value of
+  } rows_;
   struct Tile {  // the sums of the row and vector of a product that are being finished, one for each stream
     Id product = 0;
     std::vector<llvm::Value*> sums;

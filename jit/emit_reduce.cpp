@@ -10,7 +10,8 @@ namespace tapeloop {
 
 using llvm::Value;
 
-void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
+// Within one row, where that is given, else for all that is kept, which threads share.
+void Emitter::emit_reduce(const Nest& nest, Frame& frame, const Place& row) {
   const Record& r = frame[nest.root];
   const Id x = r.in[0];
   const Shape& shape = frame[x].type.shape;
@@ -22,7 +23,8 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
   std::size_t trailing = rank;
   while (trailing > 0 && reduced[trailing - 1]) --trailing;  // axes from here on are reduced together
 
-  Indices at(rank), out;
+  Indices at(rank);
+  for (std::size_t i = 0; i < row.size(); ++i) at[i] = Index{row[i], 0, nullptr};
   auto total = [&] { return variable(lanes(element(dtype))); };
   auto add = [&](llvm::AllocaInst* sum, Value* value, Value* mask) {
     Value* before = b_.CreateLoad(lanes(element(dtype)), sum);
@@ -71,7 +73,7 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
         walk(axis + 1, false);
       });
     };
-    return walk(0, true);
+    return walk(row.size(), row.empty());
   }
 
   // The last axes as one: sixteen interleaved sums, then a tree.
@@ -96,9 +98,9 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
           value = pull(frame, x, {Index{j, 1, nullptr}}, mask);
           flat_ = false;
         } else if (several) {
-          Indices row(at);
-          for (std::size_t k = trailing; k < rank; ++k) row[k] = Index{number(0), 0, nullptr};
-          Index place = linear(shape, row);
+          Indices first(at);
+          for (std::size_t k = trailing; k < rank; ++k) first[k] = Index{number(0), 0, nullptr};
+          Index place = place_in(frame, x, first);
           place.base = b_.CreateAdd(place.base, j);
           place.step = 1;
           value = load(pointer_of(frame, x), dtype, place, mask);
@@ -109,18 +111,8 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
         add(sum, value, mask);
       });
     };
-    inner(0);
-    Value* partial = b_.CreateLoad(lanes(element(dtype)), sum);
-    for (int w = 8; w > 1; w /= 2) {
-      std::vector<int> low, high;
-      for (int i = 0; i < w; ++i) {
-        low.push_back(i);
-        high.push_back(i + w);
-      }
-      partial = combine(op, dtype, b_.CreateShuffleVector(partial, low), b_.CreateShuffleVector(partial, high));
-    }
-    Value* result = combine(op, dtype, b_.CreateExtractElement(partial, std::uint64_t(0)),
-                            b_.CreateExtractElement(partial, std::uint64_t(1)));
+    inner(row.size());
+    Value* result = add_up(op, dtype, b_.CreateLoad(lanes(element(dtype)), sum));
     width_ = 1;
     known_.clear();
     if (starts) result = combine(op, dtype, pull(frame, r.in[1], place_of_result(), nullptr), result);
@@ -128,7 +120,7 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
     width_ = 16;
     known_.clear();
   };
-  bool shared = false;
+  bool shared = !row.empty();
   std::function<void(std::size_t)> walk = [&](std::size_t axis) {
     if (axis == trailing) return reduce_one();
     if (reduced[axis]) return walk(axis + 1);
@@ -142,8 +134,22 @@ void Emitter::emit_reduce(const Nest& nest, Frame& frame) {
   };
   bool keeps = false;
   for (std::size_t a = 0; a < trailing; ++a) keeps = keeps || !reduced[a];
-  if (keeps) return walk(0);
+  if (keeps) return walk(row.size());
   if_then(b_.CreateICmpEQ(thread_, number(0)), [&] { walk(0); });
+}
+
+// Sixteen partial sums as one, by the tree.
+Value* Emitter::add_up(LaneOp op, Dtype dtype, Value* partial) {
+  for (int w = 8; w > 1; w /= 2) {
+    std::vector<int> low, high;
+    for (int i = 0; i < w; ++i) {
+      low.push_back(i);
+      high.push_back(i + w);
+    }
+    partial = combine(op, dtype, b_.CreateShuffleVector(partial, low), b_.CreateShuffleVector(partial, high));
+  }
+  return combine(op, dtype, b_.CreateExtractElement(partial, std::uint64_t(0)),
+                 b_.CreateExtractElement(partial, std::uint64_t(1)));
 }
 
 // The first largest element; a NaN counts as largest.

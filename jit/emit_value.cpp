@@ -157,7 +157,7 @@ void Emitter::write(Frame& frame, const Write& w, const Indices& at, Value* valu
     Index& index = place[std::size_t(w.axis)];
     index.base = index.base ? b_.CreateAdd(index.base, extent(w.offset)) : nullptr;
   }
-  store(pointer, type.dtype, linear(type.shape, place), value, mask);
+  store(pointer, type.dtype, w.slot >= 0 ? linear(type.shape, place) : place_in(frame, w.target, place), value, mask);
 }
 
 // --- pulling ---------------------------------------------------------------------------------------------------------------
@@ -195,9 +195,12 @@ Value* Emitter::pull_record(Frame& frame, Id id, const Indices& at, Value* mask)
   if (steps_ && steps_->states[id]) return steps_->states[id];
   const bool here = steps_ ? plan.nest_of[id] >= 0 : plan.nest_of[id] == nest_;
   if (id == tile_.product && !tile_.sums.empty()) return tile_.sums[0];
+  if (Value* value = value_of_row(id, at)) return splat(value);
   if (plan.stored[id] && !here) {
     touch(frame, id);
-    return load(pointer_of(frame, id), r.type.dtype, linear(r.type.shape, at), mask);
+    const Index place = place_in(frame, id, at);
+    ask_ahead(frame, id, place);
+    return load(pointer_of(frame, id), r.type.dtype, place, mask);
   }
   switch (r.op->kind) {
     case Kind::elementwise: {
@@ -271,7 +274,8 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
                                  : pull(frame, source, at, mask);
   }
   if (r.op == &reshape_op && r.type.rank() == 3 && shape.size() == 2 && !at[0].vector && !at[1].vector &&
-      at[0].step == 0 && at[1].step == 0 && shape[1] == r.type.shape[2]) {
+      at[0].step == 0 && at[1].step == 0 && shape[1] == r.type.shape[2] &&
+      !(r.type.shape[1].is_number() && r.type.shape[1].value() == 1)) {
     // Steps and rows are the rows of one matrix.
     Value* row = b_.CreateAdd(b_.CreateMul(at[0].base, extent(r.type.shape[1])), at[1].base);
     return pull(frame, source, {Index{row, 0, nullptr}, at[2]}, mask);

@@ -17,6 +17,7 @@ enum class Pass : unsigned char {
   epilogues,           // elementwise code goes on in the registers of the product before it
   chain_products,      // a product that starts at another goes on in its registers
   fold_reductions,     // elementwise code is computed in the reduction that reads it
+  group_rows,          // what reductions over rows couple runs row by row, from the first nest to the last
   states_in_place,     // the state of a loop is overwritten where it is read
   small_products,      // products of a few rows are taken without calls
   rows_apart,          // threads that keep to their rows do not meet in every step

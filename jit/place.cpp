@@ -166,7 +166,10 @@ void Planner::place(Id id) {
       place_matmul(id);
       break;
     case Kind::reduce:
-      alone(r.op == &argmax_op ? NestKind::argmax : NestKind::reduce);
+      if (goes_along(r))
+        place_sum(id);
+      else
+        alone(r.op == &argmax_op ? NestKind::argmax : NestKind::reduce);
       break;
     case Kind::prefix:
       alone(NestKind::prefix);

@@ -36,6 +36,8 @@ PlanPtr Planner::make() {
   for (Id id = 0; id < t_.size(); ++id) place(id);
   place_outputs();
   decide_storage();
+  group_rows();
+  find_passing();
   if (runs(Pass::states_in_place))
     for (std::size_t i = 0; i < plan_.states.size(); ++i)
       plan_.states[i].in_place = plan_.states[i].y < 0 && may_stay(i);
@@ -108,6 +110,7 @@ void Planner::count_uses() {
 
 // An elementwise value with no other reader is computed inside the reduction.
 void Planner::fold(Id id, const Record& reduction) {
+  const bool along = goes_along(reduction);  // then it finds in registers what its nest computes
   const int rank = at(id).type.rank();
   const auto& axes = reduction.attrs.get<Ints>("axes");
   int trailing = 0;
@@ -130,7 +133,7 @@ void Planner::fold(Id id, const Record& reduction) {
       must_store_[x] = true;
     } else if (is_view(x)) {
       store_below(x);
-    } else {
+    } else if (!along || !is_elementwise(x)) {
       must_store_[x] = true;
     }
   }
@@ -185,8 +188,11 @@ void Planner::decide_storage() {
     const int nest = plan_.nest_of[id];
     if (nest < 0 || r.op == &pick_op) continue;
     if (is_part(id)) continue;
+    const bool along = r.op->kind == Kind::reduce && plan_.nests[std::size_t(nest)].kind == NestKind::map;
     for (Id operand : r.in) {
-      if (folded_[operand]) {
+      if (along && operand == r.in[0]) {
+        read_by(nest, operand);
+      } else if (folded_[operand]) {
         std::vector<Dependency> found;
         dependencies(operand, false, found);
         for (const Dependency& d : found) must_store_[d.id] = true;
@@ -239,6 +245,11 @@ bool Planner::may_stay(std::size_t i) const {
   const bool of_product = nest.kind == NestKind::matmul && nest.terms.back() == next;
   if (!of_product && !(is_elementwise(next) && (nest.kind == NestKind::map || nest.kind == NestKind::matmul)))
     return false;
+  // In the rows of a group what comes before the writer sees of later rows what the state was.
+  if (const RowGroup* group = plan_.group_of(writer))
+    for (int n = group->first; n < writer; ++n)
+      for (const RowRead& read : row_reads(n, rows_of(nest)))
+        if (read.owner == state && !read.aligned) return false;
   for (Id id = 0; id < t_.size(); ++id) {
     const Record& r = at(id);
     // A loop reads its operands under other names.
@@ -274,6 +285,12 @@ PlanPtr make_plan(const TapePtr& tape, std::size_t constants, std::size_t states
   return Planner(tape, constants, states).make();
 }
 
+const RowGroup* Plan::group_of(int nest) const {
+  const auto group = std::lower_bound(groups.begin(), groups.end(), nest,
+                                      [](const RowGroup& g, int number) { return g.last < number; });
+  return group != groups.end() && group->first <= nest ? &*group : nullptr;
+}
+
 std::string_view name_of(NestKind kind) {
   static constexpr std::string_view kNames[] = {"map",  "matmul",  "reduce", "argmax", "prefix",
                                                 "sort", "scatter", "loop",   "branch"};
@@ -284,12 +301,16 @@ std::string to_string(const Plan& plan) {
   std::string text;
   for (std::size_t n = 0; n < plan.nests.size(); ++n) {
     const Nest& nest = plan.nests[n];
-    text += fmt::format("nest {}: {} {} for %{}\n", n, name_of(nest.kind), to_string(nest.space), nest.root);
+    text += fmt::format("nest {}: {} {} for %{}", n, name_of(nest.kind), to_string(nest.space), nest.root);
+    for (Id sum : nest.sums) text += fmt::format(", sums %{}", sum);
+    if (const RowGroup* group = plan.group_of(int(n)))
+      text += fmt::format(", by rows with nests {} to {}", group->first, group->last);
+    text += '\n';
     for (const PlanPtr& body : plan.bodies[nest.root])
       if (nest.kind == NestKind::loop || nest.kind == NestKind::branch) text += "  {\n" + to_string(*body) + "  }\n";
     for (const Write& w : nest.writes)
-      text += fmt::format("  writes %{} to %{} slot {} axis {} + {}\n", w.value, w.target, w.slot, w.axis,
-                          w.offset.value());
+      text += fmt::format("  writes %{} to %{} slot {} axis {} + {}{}\n", w.value, w.target, w.slot, w.axis,
+                          w.offset.value(), w.slot < 0 && plan.passing[w.target] ? ", passing" : "");
   }
   return text;
 }

@@ -30,7 +30,15 @@ struct Nest {
   Shape space;            // of a map: the loops; of a matmul: [rows, columns of one stream]
   Id root = 0;            // the first record it was made for
   std::vector<Id> terms;  // of a matmul nest: products of which each starts at the one before
+  std::vector<Id> sums;   // of a map: reductions over its last axis that are taken on the way
   std::vector<Write> writes;
+};
+
+// Nests that run row by row: some rows go from the first nest to the last, then the next rows. Rows are what the first
+// `axes` axes of all these nests count, and no row of theirs reads what they compute of another.
+struct RowGroup {
+  int first = 0, last = 0;
+  std::size_t axes = 0;
 };
 
 struct Alias {
@@ -56,6 +64,10 @@ struct Plan {
   std::vector<int> slot_of;     // the output whose memory the record is computed in, -1 for none
   std::vector<std::vector<PlanPtr>> bodies;  // for each record: the plans of its tapes, in the order of its attributes
   std::vector<StatePlace> states;            // of a body: where each state lies
+  std::vector<RowGroup> groups;              // in the order of their nests
+  std::vector<bool> passing;  // only its own group reads it: there is memory for the rows in flight, or none at all
+
+  const RowGroup* group_of(int nest) const;  // null for none
 };
 
 // The plan of a tape; `states` says how many of its outputs are the state of a loop whose body it is, whose inputs begin

@@ -28,6 +28,7 @@ class Planner {
     folded_.assign(n, false);
     rows_apart_.assign(n, false);
     walked_.assign(n, 0);
+    looked_.assign(n, 0);
   }
 
   PlanPtr make();
@@ -43,6 +44,8 @@ class Planner {
   std::vector<bool> rows_apart_;
   mutable std::vector<int> walked_;  // by dependencies(): the walk that saw a record last
   mutable int walk_ = 0;
+  mutable std::vector<int> looked_;  // by row_reads(): how the walk saw a record last
+  mutable int look_ = 0;
 
   const Record& at(Id id) const { return t_[id]; }
   bool is_source(Id id) const { return at(id).op->kind == Kind::source; }
@@ -84,6 +87,21 @@ class Planner {
   void decide_storage();
   bool may_stay(std::size_t i) const;
   bool shows(Id id, Id source) const;
+
+  // row_groups.cpp
+  struct RowRead {
+    Id owner;      // whose memory is read
+    bool aligned;  // in the row that is being computed
+  };
+  bool goes_along(const Record& reduction) const;
+  void place_sum(Id id);
+  bool has_rows(Id id, const Shape& rows) const;
+  std::vector<RowRead> row_reads(int nest, const Shape& rows) const;
+  Shape rows_of(const Nest& nest) const;
+  bool fits(int nest, const Shape& rows, int first) const;
+  bool reads_from(int nest, int first, int last) const;
+  void group_rows();
+  void find_passing();
 };
 
 }  // namespace tapeloop

@@ -20,7 +20,8 @@ void collect_work(const Plan& plan, const std::vector<Extent>& outer, bool meets
       for (const PlanPtr& body : plan.bodies[nest.root]) collect_work(*body, factors, meets && !apart, recipe);
       continue;
     }
-    if (meets) recipe.meetings.push_back({outer, 1});
+    const RowGroup* group = plan.group_of(int(&nest - plan.nests.data()));
+    if (meets && (!group || &nest == &plan.nests[std::size_t(group->last)])) recipe.meetings.push_back({outer, 1});
     for (const Extent& extent : nest.space) factors.push_back(extent);
     double weight = 4;
     if (nest.kind == NestKind::matmul) {
@@ -52,6 +53,7 @@ class Readers {
         visit(w.value, int(n),
               nest.kind == NestKind::map && w.target == w.value && tape[w.value].type.shape == nest.space);
       for (Id term : nest.terms) visit_operands(term, int(n), false);
+      for (Id sum : nest.sums) visit_operands(sum, int(n), false);
       visit_operands(nest.root, int(n), is_elementwise_in(nest.root, int(n)));
     }
   }
@@ -76,8 +78,11 @@ class Readers {
       pending.pop_back();
       const Id owner = plan_.alias_of[x].owner;
       if (const int input = input_of_[owner]; input >= 0) {
-        auto& last = here && owner == x ? last_in_place : last_elsewhere;
-        last[std::size_t(input)] = std::max(last[std::size_t(input)], nest);
+        const bool own_place = here && owner == x;
+        auto& last = own_place ? last_in_place : last_elsewhere;
+        // Other rows of a group are written before this nest comes to its own.
+        const RowGroup* group = own_place ? nullptr : plan_.group_of(nest);
+        last[std::size_t(input)] = std::max(last[std::size_t(input)], group ? group->last : nest);
         continue;
       }
       const Kind kind = (*plan_.tape)[x].op->kind;
