@@ -11,10 +11,10 @@
 namespace tapeloop {
 namespace {
 
-constexpr std::array<std::string_view, 11> kNames = {
-    "block_time",     "hoist_before",    "hoist_after",     "hoist_invariants", "share_operand",      "epilogues",
-    "chain_products", "fold_reductions", "states_in_place", "small_products",   "states_in_registers"};
-static_assert(kNames.size() == std::size_t(Pass::states_in_registers) + 1);
+constexpr std::array<std::string_view, 12> kNames = {
+    "block_time",     "hoist_before",    "hoist_after",     "hoist_invariants", "share_operand",       "epilogues",
+    "chain_products", "fold_reductions", "states_in_place", "small_products",   "states_in_registers", "to_and_fro"};
+static_assert(kNames.size() == std::size_t(Pass::to_and_fro) + 1);
 
 }  // namespace
 

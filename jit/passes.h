@@ -7,17 +7,18 @@
 namespace tapeloop {
 
 enum class Pass : unsigned char {
-  block_time,          // strip-mine loops so that what goes in and out of the inner one stays in the cache
-  hoist_before,        // products of what is given over time, for all steps at once
-  hoist_after,         // sums over time, such as the gradients of weights, for all steps at once
-  hoist_invariants,    // what is the same in every step, such as packing weights
-  share_operand,       // products of one left operand are one product
-  epilogues,           // elementwise code goes on in the registers of the product before it
-  chain_products,      // a product that starts at another goes on in its registers
-  fold_reductions,     // elementwise code is computed in the reduction that reads it
-  states_in_place,     // the state of a loop is overwritten where it is read
-  small_products,      // products of a few rows are taken without calls
-  states_in_registers  // a loop of elementwise steps is turned inside out: each element goes through all of them
+  block_time,           // strip-mine loops so that what goes in and out of the inner one stays in the cache
+  hoist_before,         // products of what is given over time, for all steps at once
+  hoist_after,          // sums over time, such as the gradients of weights, for all steps at once
+  hoist_invariants,     // what is the same in every step, such as packing weights
+  share_operand,        // products of one left operand are one product
+  epilogues,            // elementwise code goes on in the registers of the product before it
+  chain_products,       // a product that starts at another goes on in its registers
+  fold_reductions,      // elementwise code is computed in the reduction that reads it
+  states_in_place,      // the state of a loop is overwritten where it is read
+  small_products,       // products of a few rows are taken without calls
+  states_in_registers,  // a loop of elementwise steps is turned inside out: each element goes through all of them
+  to_and_fro            // a loop walks an operand that is larger than the cache back where it came from
 };
 
 // In the order of their declaration.

@@ -27,9 +27,10 @@ struct Write {
 
 struct Nest {
   NestKind kind = NestKind::map;
-  Shape space;            // of a map: the loops; of a matmul: [rows, columns of one stream]
-  Id root = 0;            // the first record it was made for
-  std::vector<Id> terms;  // of a matmul nest: products of which each starts at the one before
+  Shape space;  // of a map: the loops; of a matmul: [rows, columns of one stream]
+  Id root = 0;  // the first record it was made for
+  // Of a matmul nest: products of which each starts at the one before, or, of a single row, at what this nest computes.
+  std::vector<Id> terms;
   std::vector<Write> writes;
 };
 
