@@ -4,8 +4,8 @@
 
 #include "ad/arithmetic.h"
 #include "jit/passes.h"
-#include "ops/shape.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace tapeloop {
 namespace {
@@ -50,11 +50,27 @@ class Finder {
       place_state(i, Place(t_.output_type(i).shape.size(), -1));
     }
     walk();
-    if (fails_) return {};
+    if (fails_ || !has_elements_for_all()) return {};
     return std::move(found_);
   }
 
  private:
+  // What elements share is computed with them, so that of a space without elements there would be nothing of it.
+  bool has_elements_for_all() const {
+    const auto has = [&](const Shape& shape, const Place& place) {
+      for (std::size_t axis = 0; axis < found_.space.size(); ++axis) {
+        const Extent& e = found_.space[axis];
+        const bool stands = std::find(place.begin(), place.end(), int(axis)) != place.end();
+        if (shape != found_.space && !stands && !(e.is_number() && e.value() > 0)) return false;
+      }
+      return true;
+    };
+    for (std::size_t i = 0; i < loop_.states; ++i)
+      if (!has(t_.output_type(i).shape, found_.states[i])) return false;
+    return std::all_of(found_.given.begin(), found_.given.end(),
+                       [&](const Channels::Given& y) { return has(t_[y.write->value].type.shape, y.place); });
+  }
+
   struct Visit {
     Id id;
     std::optional<Place> place;  // none: somewhere else, where only what needs no state can be had

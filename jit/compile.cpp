@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "jit/block.h"
+#include "jit/chunks.h"
 #include "jit/compile.h"
 #include "jit/describe.h"
 #include "jit/emit.h"
@@ -70,6 +71,7 @@ TapePtr lower_loops(TapePtr t, Stages& log) {
   if (runs(Pass::block_time)) t = log("block time", block_time(t));
   if (runs(Pass::hoist_before)) t = log("hoist before", hoist_before(t));
   if (runs(Pass::hoist_after)) t = log("hoist after", hoist_after(t));
+  if (runs(Pass::chain_products)) t = log("chunks", sink_chunks(t));
   t = log("pack", pack_matmuls(t));
   if (runs(Pass::hoist_invariants)) t = log("hoist invariants", hoist_invariants(t));
   return t;

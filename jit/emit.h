@@ -76,6 +76,10 @@ class Emitter {
   };
   using Body = std::function<void(llvm::Value*)>;
   using Place = std::vector<llvm::Value*>;  // of a row: its index along each axis that counts rows
+  struct Tile {  // the sums of the row and vector of a product that are at hand, one for each stream
+    Id product = 0;
+    std::vector<llvm::Value*> sums;
+  };
 
   // emit.cpp: nests
   void emit_nests(Frame& frame, llvm::Value* apart = nullptr);
@@ -165,14 +169,17 @@ class Emitter {
   llvm::Function* tile_function(Dtype dtype, int vectors, int rows);
   struct Product;
   using Sums = std::function<llvm::Value*(std::int64_t)>;  // of a row of a tile, by vector
+  using Earlier = std::vector<std::pair<Id, Sums>>;        // of products that are at hand beside the last
   void emit_product(const Nest& nest, Frame& frame);
   void begin_product(Product& product, Frame& frame);
   void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin,
                   llvm::Value* row_end);
-  std::vector<llvm::Value*> start_row(Product& product, Frame& frame, llvm::Value* row, llvm::Value* panel,
-                                      std::int64_t valid);
+  std::vector<llvm::Value*> start_row(Product& product, Id term, Frame& frame, llvm::Value* row, llvm::Value* panel,
+                                      std::int64_t valid, const Earlier& earlier = {});
   void finish_row(Product& product, Frame& frame, llvm::Value* row, const Sums& sums, llvm::Value* panel,
-                  std::int64_t valid);
+                  std::int64_t valid, const Earlier& earlier = {});
+  void bring_tile(const Product& product, Id term, const Sums& sums, std::int64_t v, std::int64_t used);
+  const Tile* tile_of(Id product) const;
   bool is_small(const Product& product, const Frame& frame) const;
   void emit_small_product(Product& product, Frame& frame);
   void emit_small_panels(Product& product, Frame& frame, llvm::Value* panel, std::int64_t panels, std::int64_t valid);
@@ -203,11 +210,9 @@ class Emitter {
     llvm::Value* before = nullptr;             // rows that this thread has done
     std::map<Id, llvm::Value*> known;          // what the row has one value of
   } rows_;
-  struct Tile {  // the sums of the row and vector of a product that are being finished, one for each stream
-    Id product = 0;
-    std::vector<llvm::Value*> sums;
-  } tile_;
-  Steps* steps_ = nullptr;  // of the loop whose state is in registers
+  std::vector<Tile> tiles_;
+  llvm::Value* step_ = nullptr;  // number of the turn of the innermost loop that is being emitted
+  Steps* steps_ = nullptr;       // of the loop whose state is in registers
 };
 
 }  // namespace tapeloop

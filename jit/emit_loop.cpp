@@ -2,6 +2,7 @@
 #include <llvm/IR/IRBuilder.h>
 
 #include <tuple>
+#include <utility>
 
 #include "jit/channels.h"
 #include "jit/loop_frame.h"
@@ -196,7 +197,9 @@ void Emitter::emit_turns(LoopFrame& f) {
     for (std::size_t i = 0; i < loop.states; ++i)
       f.inner.slot[i] =
           body.states[i].y >= 0 ? f.inner.slot[std::size_t(body.states[i].y)] : b_.CreateLoad(b_.getPtrTy(), f.next[i]);
+    Value* outer_step = std::exchange(step_, begin);
     emit_nests(f.inner, apart);
+    step_ = outer_step;
     for (std::size_t i = 0; i < loop.states; ++i) {
       if (body.states[i].in_place) continue;
       Value* read = f.inner.pointer[tape.inputs[loop.constants + i]];

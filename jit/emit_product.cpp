@@ -242,7 +242,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
     if (starts && !direct_start)
       loop(number(0), count, number(1), [&](Value* i) {
         Value* place = at(p.scratch, b_.CreateMul(i, scratch_row));
-        for (Value* start : start_row(p, frame, b_.CreateAdd(row, i), panel, valid)) {
+        for (Value* start : start_row(p, p.nest.terms[0], frame, b_.CreateAdd(row, i), panel, valid)) {
           b_.CreateAlignedStore(start, place, llvm::Align(64));
           place = at(place, scratch_vector);
         }
@@ -280,10 +280,23 @@ Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
 
 }  // namespace
 
-// Where the sums of a row start, vector by vector.
-std::vector<Value*> Emitter::start_row(Product& p, Frame& frame, Value* row, Value* panel, std::int64_t valid) {
+// The sums of one vector of a row of a product become at hand.
+void Emitter::bring_tile(const Product& p, Id term, const Sums& sums, std::int64_t v, std::int64_t used) {
+  tiles_.push_back({term, {}});
+  for (std::int64_t s = 0; s < p.panels.streams; ++s) tiles_.back().sums.push_back(sums(s * used + v));
+}
+
+const Emitter::Tile* Emitter::tile_of(Id product) const {
+  for (const Tile& tile : tiles_)
+    if (tile.product == product) return &tile;
+  return nullptr;
+}
+
+// Where the sums of a row of a product start, vector by vector.
+std::vector<Value*> Emitter::start_row(Product& p, Id term, Frame& frame, Value* row, Value* panel, std::int64_t valid,
+                                       const Earlier& earlier) {
   std::vector<Value*> sums;
-  const Record& r = frame[p.nest.terms[0]];
+  const Record& r = frame[term];
   const Ints& streams = r.attrs.get<Ints>("starts");
   const std::int64_t used = p.panels.used(valid);
   llvm::Type* vector = lanes(element(p.dtype));
@@ -302,7 +315,9 @@ std::vector<Value*> Emitter::start_row(Product& p, Frame& frame, Value* row, Val
       Value* value = llvm::Constant::getNullValue(vector);
       if (which < streams.size()) {
         const Index column{b_.CreateAdd(first_column, number(inside * p.panels.columns + kLanes * v)), 1, nullptr};
+        for (const auto& [product, of] : earlier) bring_tile(p, product, of, v, used);
         value = pull(frame, r.in[2 + which], {Index{row, 0, nullptr}, column}, mask_of(b_, valid, v));
+        tiles_.clear();
       }
       sums.push_back(value);
     }
@@ -311,14 +326,15 @@ std::vector<Value*> Emitter::start_row(Product& p, Frame& frame, Value* row, Val
 }
 
 // Everything that this nest computes of one row of a tile, then its stores.
-void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, Value* panel, std::int64_t valid) {
+void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, Value* panel, std::int64_t valid,
+                         const Earlier& earlier) {
   const std::int64_t used = p.panels.used(valid);
   Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
   for (std::int64_t v = 0; v < used; ++v) {
     known_.clear();
-    tile_.product = p.nest.terms.back();
-    tile_.sums.clear();
-    for (std::int64_t s = 0; s < p.panels.streams; ++s) tile_.sums.push_back(sum(s * used + v));
+    const Id last = p.nest.terms.back();
+    bring_tile(p, last, sum, v, used);
+    for (const auto& [product, of] : earlier) bring_tile(p, product, of, v, used);
     Value* mask = mask_of(b_, valid, v);
     const Index column{b_.CreateAdd(first_column, number(kLanes * v)), 1, nullptr};
     // A value of steps and rows stands at the step and the row that this row of the product is.
@@ -335,7 +351,7 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
     };
     std::vector<Store> stores;
     for (const Write& w : p.nest.writes) {
-      if (w.value != tile_.product) {
+      if (w.value != last) {
         const Indices at = place_of(w.value);
         stores.push_back({&w, at, pull(frame, w.value, at, mask)});
         continue;
@@ -343,11 +359,11 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
       for (std::int64_t s = 0; s < p.panels.streams; ++s) {
         Indices place = place_of(w.value);
         if (s) place[1].base = b_.CreateAdd(place[1].base, number(s * p.panels.columns));
-        stores.push_back({&w, place, tile_.sums[std::size_t(s)]});
+        stores.push_back({&w, place, tiles_[0].sums[std::size_t(s)]});
       }
     }
     for (const Store& s : stores) write(frame, *s.write, s.at, s.value, mask);
-    tile_.sums.clear();
+    tiles_.clear();
   }
   known_.clear();
 }

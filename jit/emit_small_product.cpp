@@ -11,6 +11,10 @@ namespace tapeloop {
 
 using llvm::Value;
 
+namespace {
+constexpr std::int64_t kBytesOfCache = 512 << 10;  // about what stays from one step to the next
+}
+
 bool Emitter::is_small(const Product& p, const Frame& frame) const {
   const Extent& rows = p.nest.space[0];
   if (!runs(Pass::small_products)) return false;
@@ -25,24 +29,36 @@ bool Emitter::is_small(const Product& p, const Frame& frame) const {
 
 void Emitter::emit_small_product(Product& p, Frame& frame) {
   const Panels& panels = p.panels;
-  const std::int64_t whole = panels.whole(), count = panels.count();
+  const std::int64_t full = panels.panel_columns(), whole = panels.whole(), left = panels.columns - whole * full;
   const std::int64_t room = rows_of_tile(target_, p.dtype, p.vectors) / p.nest.space[0].value();
-  const std::int64_t together = std::clamp<std::int64_t>(std::min(room, whole), 1, 4);
-  const auto [begin, end] = share(number(count), 1);
-  Value* end_of_whole = b_.CreateSelect(b_.CreateICmpSLT(end, number(whole)), end, number(whole));
-  Value* groups = b_.CreateSDiv(b_.CreateSub(end_of_whole, begin), number(together));
-  Value* end_of_groups = b_.CreateAdd(begin, b_.CreateMul(groups, number(together)));
-  loop(begin, end_of_groups, number(together),
-       [&](Value* panel) { emit_small_panels(p, frame, panel, together, panels.panel_columns()); });
-  if (together > 1)
-    loop(end_of_groups, end_of_whole, number(1),
-         [&](Value* panel) { emit_small_panels(p, frame, panel, 1, panels.panel_columns()); });
-  if (count > whole)
-    if_then(b_.CreateAnd(b_.CreateICmpEQ(end, number(count)), b_.CreateICmpSLT(begin, end)),
-            [&] { emit_small_panels(p, frame, number(whole), 1, panels.columns - whole * panels.panel_columns()); });
+  // Groups of nearly equal size. The last panel goes along with others where it has as many vectors as they: alone it would
+  // wait for its own sums.
+  const bool joins = left > 0 && panels.used(left) == panels.used(full);
+  const std::int64_t count = joins ? panels.count() : whole, most = std::clamp<std::int64_t>(room, 1, 4);
+  const std::int64_t groups = (count + most - 1) / most, size = groups > 0 ? (count + groups - 1) / groups : 1;
+  const std::int64_t equal = whole / size, rest = count - equal * size;
+  const auto [begin, end] = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
+  Value* end_of_equal = b_.CreateSelect(b_.CreateICmpSLT(end, number(equal)), end, number(equal));
+  // In a loop, an operand that the cache does not hold is walked to and fro: what was read last is still there.
+  std::int64_t bytes = 0;
+  for (Id id : p.nest.terms) bytes += tapeloop::bytes_of(frame[frame[id].in[1]].type);
+  const bool to_and_fro = step_ && bytes > kBytesOfCache && runs(Pass::to_and_fro);
+  loop(begin, end_of_equal, number(1), [&](Value* group) {
+    if (to_and_fro) {
+      Value* back = b_.CreateSub(b_.CreateAdd(begin, end_of_equal), b_.CreateAdd(group, number(1)));
+      group = b_.CreateSelect(b_.CreateTrunc(step_, b_.getInt1Ty()), back, group);
+    }
+    emit_small_panels(p, frame, b_.CreateMul(group, number(size)), size, full);
+  });
+  auto last = [&](std::int64_t group, std::int64_t first, std::int64_t length, std::int64_t valid) {
+    if_then(b_.CreateAnd(b_.CreateICmpSGT(end, number(group)), b_.CreateICmpSLE(begin, number(group))),
+            [&] { emit_small_panels(p, frame, number(first), length, valid); });
+  };
+  if (rest > 0) last(equal, equal * size, rest, joins ? left : full);
+  if (left > 0 && !joins) last(equal + (rest > 0), whole, 1, left);
 }
 
-// All rows of some panels from `panel` on, each with `valid` columns of every stream.
+// All rows of some panels from `panel` on, the last with `valid` columns of every stream, and no vector less than the others.
 void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int64_t panels, std::int64_t valid) {
   const std::int64_t rows = p.nest.space[0].value(), size = size_of(p.dtype), vector_bytes = kLanes * size;
   const std::int64_t vectors = p.panels.streams * p.panels.used(valid);
@@ -52,16 +68,29 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
   };
   auto panel_at = [&](std::int64_t i) { return b_.CreateAdd(panel, number(i)); };
 
-  std::vector<Value*> sums;  // [row][panel][vector]
-  for (std::int64_t row = 0; row < rows; ++row)
-    for (std::int64_t i = 0; i < panels; ++i)
-      if (frame[p.nest.terms[0]].in.size() > 2)
-        for (Value* start : start_row(p, frame, number(row), panel_at(i), valid)) sums.push_back(start);
-      else
-        sums.resize(sums.size() + std::size_t(vectors), llvm::Constant::getNullValue(vector));
-
-  for (Id id : p.nest.terms) {
+  auto valid_of = [&](std::int64_t i) { return i + 1 < panels ? p.panels.panel_columns() : valid; };
+  std::vector<Value*> sums;                               // [row][panel][vector]
+  std::vector<std::pair<Id, std::vector<Value*>>> whole;  // of products that are complete while others are computed
+  auto earlier = [&](std::int64_t row, std::int64_t i) {
+    Earlier list;
+    for (const auto& [id, all] : whole)
+      list.emplace_back(id, [&all = all, first = (row * panels + i) * vectors](std::int64_t v) {
+        return all[std::size_t(first + v)];
+      });
+    return list;
+  };
+  for (std::size_t n = 0; n < p.nest.terms.size(); ++n) {
+    const Id id = p.nest.terms[n];
     const Record& r = frame[id];
+    const bool goes_on = n > 0 && r.in.size() == 3 && r.in[2] == p.nest.terms[n - 1];
+    if (!goes_on && n > 0) whole.emplace_back(p.nest.terms[n - 1], std::move(sums));
+    if (!goes_on) sums.clear();
+    for (std::int64_t row = 0; row < rows && !goes_on; ++row)
+      for (std::int64_t i = 0; i < panels; ++i) {
+        std::vector<Value*> start(std::size_t(vectors), llvm::Constant::getNullValue(vector));
+        if (r.in.size() > 2) start = start_row(p, id, frame, number(row), panel_at(i), valid_of(i), earlier(row, i));
+        sums.insert(sums.end(), start.begin(), start.end());
+      }
     const std::int64_t depth = frame[r.in[0]].type.shape[1].value(), step = p.panels.vectors() * vector_bytes;
     Value* left = pointer_of(frame, r.in[0]);
     Value* right = pointer_of(frame, r.in[1]);
@@ -102,7 +131,7 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t i = 0; i < panels; ++i) {
       auto sum = [&](std::int64_t v) { return sums[std::size_t((row * panels + i) * vectors + v)]; };
-      finish_row(p, frame, number(row), sum, panel_at(i), valid);
+      finish_row(p, frame, number(row), sum, panel_at(i), valid_of(i), earlier(row, i));
     }
 }
 

@@ -194,7 +194,7 @@ Value* Emitter::pull_record(Frame& frame, Id id, const Indices& at, Value* mask)
   const Plan& plan = *frame.plan;
   if (steps_ && steps_->states[id]) return steps_->states[id];
   const bool here = steps_ ? plan.nest_of[id] >= 0 : plan.nest_of[id] == nest_;
-  if (id == tile_.product && !tile_.sums.empty()) return tile_.sums[0];
+  if (const Tile* tile = tile_of(id)) return tile->sums[0];
   if (Value* value = value_of_row(id, at)) return splat(value);
   if (plan.stored[id] && !here) {
     touch(frame, id);
@@ -254,8 +254,8 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
     const Record& split = frame[r.in[0]];
     const Id source = split.in[0];
     const int part = r.attrs.integer("index");
-    if (source == tile_.product && !tile_.sums.empty() && tile_.sums.size() == split.attrs.get<Shape>("sizes").size())
-      return tile_.sums[std::size_t(part)];
+    const Tile* tile = tile_of(source);
+    if (tile && tile->sums.size() == split.attrs.get<Shape>("sizes").size()) return tile->sums[std::size_t(part)];
     const auto axis = std::size_t(split.attrs.integer("axis"));
     Value* offset = number(0);
     for (int i = 0; i < part; ++i)

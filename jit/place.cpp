@@ -207,7 +207,7 @@ void Planner::place_matmul(Id id) {
   }
   const Panels panels(r.attrs);
   const Shape space{r.type.shape[0], Extent(panels.columns)};
-  if (continues_product(id, panels)) return;
+  if (continues_product(id, panels) || joins_product(id, panels)) return;
   plan_.nest_of[id] = new_nest(NestKind::matmul, id, space);
   plan_.nests.back().terms = {id};
 }
@@ -228,6 +228,34 @@ bool Planner::continues_product(Id id, const Panels& panels) {
   if (earliest(found) > nest) return false;
   plan_.nests[std::size_t(nest)].terms.push_back(id);
   plan_.nest_of[id] = nest;
+  return true;
+}
+
+// Of a single row, a product that starts at elementwise code on another of the same layout is computed beside it: what it
+// starts at never leaves the registers.
+bool Planner::joins_product(Id id, const Panels& panels) {
+  const Record& r = at(id);
+  if (r.in.size() < 3 || !runs(Pass::chain_products) || !runs(Pass::small_products)) return false;
+  auto is_small = [&](const Record& product) {
+    const Shape& a = at(product.in[0]).type.shape;
+    return product.op == &packed_matmul_op && !product.attrs.flag("transpose_a") && !product.attrs.flag("steps") &&
+           a[0].is_number() && a[0].value() == 1 && a[1].is_number();
+  };
+  std::vector<Dependency> starts, rest;
+  for (std::size_t k = 2; k < r.in.size(); ++k) dependencies(r.in[k], true, starts);
+  dependencies(r.in[0], false, rest);
+  dependencies(r.in[1], false, rest);
+  int n = -1;
+  for (const Dependency& d : starts) n = std::max(n, plan_.nest_of[d.id]);
+  if (n < 0 || earliest(starts, n) > n || earliest(rest) > n) return false;
+  Nest& nest = plan_.nests[std::size_t(n)];
+  const Record& first = at(nest.root);
+  if (nest.kind != NestKind::matmul || !is_small(r) || !is_small(first) || first.type.dtype != r.type.dtype)
+    return false;
+  const Panels other(first.attrs);
+  if (other.streams != panels.streams || other.width != panels.width || other.columns != panels.columns) return false;
+  nest.terms.push_back(id);
+  plan_.nest_of[id] = n;
   return true;
 }
 

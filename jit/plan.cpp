@@ -170,7 +170,8 @@ bool Planner::is_packed_by_parts(Id id) const {
 bool Planner::is_in_registers(Id id, Id operand) const {
   if (is_packed_by_parts(id)) return true;
   const Record& r = at(id);
-  return r.op == &packed_matmul_op && plan_.nest_of[operand] == plan_.nest_of[id] && operand == r.in.back();
+  return r.op == &packed_matmul_op && plan_.nest_of[operand] == plan_.nest_of[id] &&
+         std::find(r.in.begin() + 2, r.in.end(), operand) != r.in.end();
 }
 
 // A value has memory when another nest reads it.

@@ -27,10 +27,11 @@ struct Write {
 
 struct Nest {
   NestKind kind = NestKind::map;
-  Shape space;            // of a map: the loops; of a matmul: [rows, columns of one stream]
-  Id root = 0;            // the first record it was made for
-  std::vector<Id> terms;  // of a matmul nest: products of which each starts at the one before
-  std::vector<Id> sums;   // of a map: reductions over its last axis that are taken on the way
+  Shape space;  // of a map: the loops; of a matmul: [rows, columns of one stream]
+  Id root = 0;  // the first record it was made for
+  // Of a matmul nest: products of which each starts at the one before, or, of a single row, at what this nest computes.
+  std::vector<Id> terms;
+  std::vector<Id> sums;  // of a map: reductions over its last axis that are taken on the way
   std::vector<Write> writes;
 };
 

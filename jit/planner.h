@@ -76,6 +76,7 @@ class Planner {
   void place(Id id);
   void place_matmul(Id id);
   bool continues_product(Id id, const Panels& panels);
+  bool joins_product(Id id, const Panels& panels);
   void place_pack(Id id);
   void place_concat(Id id);
   int writer_of(Id id);

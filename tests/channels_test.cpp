@@ -234,3 +234,19 @@ TEST_CASE("channels: a step that reads elsewhere is left as it is") {
   const auto compiled = std::pair{jit(mixed)(h, xs), jit(summed)(h, xs)};
   check_same(compiled, std::pair{mixed(h, xs), summed(h, xs)});
 }
+
+// Found by random program 12320: a state that all elements share, of a space that has none.
+TEST_CASE("channels: a state that all elements share is there when there are no elements") {
+  auto f = [](const Tensor& rows, const Tensor& xs) {
+    auto step = [](const std::pair<Tensor, Tensor>& s, const Tensor& x) {
+      const Tensor next = tanh(s.first + x);
+      return std::pair{std::pair{next, s.second * 0.5 + next}, next};
+    };
+    return scan(step, std::pair{zeros({}, xs.dtype()), rows}, xs);
+  };
+  const Tensor xs = normal(key(1), {3}).materialized();
+  for (int batch : {0, 1, 4}) {
+    const Tensor rows = normal(key(2), {batch, 2}).materialized();
+    check_same(jit(f)(rows, xs), f(rows, xs));
+  }
+}
