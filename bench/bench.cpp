@@ -91,7 +91,7 @@ int run(int argc, char** argv) {
       ->check(CLI::IsMember({"train", "infer", "stream", "compile"}));
   std::vector<std::string> cells = all_cells();
   cells.emplace_back("4 lstm");  // to be compiled only
-  app.add_option("--cells", choice.cells, "rnn, lstm, gru, mgu, peephole, lnlstm; for compiling also \"4 lstm\"")
+  app.add_option("--cells", choice.cells, "rnn, lstm, gru, mgu, peephole, lnlstm, sru; for compiling also \"4 lstm\"")
       ->delimiter(',')
       ->check(CLI::IsMember(cells));
   app.add_option("--rows", choice.rows, "sizes B,T,H, separated by semicolons or given one by one")->delimiter(';');

@@ -27,6 +27,26 @@ struct Mgu {
   }
 };
 
+// The simple recurrent unit (Lei, Zhang, Wang, Dai and Artzi 2018). Its products need no state; what does is elementwise.
+struct Sru {
+  Tensor w, b;    // [D, 3H], [2H]: what is remembered, gates f, r
+  Tensor vf, vr;  // [H]
+
+  auto operator()(const Tensor& c, const Tensor& x) const {
+    const auto [z, zf, zr] = chunk<3>(matmul(x, w));
+    const auto [bf, br] = chunk<2>(b);
+    const Tensor f = sigmoid(zf + vf * c + bf), r = sigmoid(zr + vr * c + br);
+    const Tensor now = f * c + (1 - f) * z;
+    return std::pair{now, r * tanh(now) + (1 - r) * x};
+  }
+  Tensor initial(const Extent& batch) const { return zeros({batch, vf.size(0)}); }
+  static Sru init(const Tensor& key, std::int64_t inputs, std::int64_t hidden) {
+    const auto [kw, kf, kr] = split_key<3>(key);
+    return {glorot_uniform(kw, inputs, hidden, 3), zeros({2 * hidden}), 0.1 * normal(kf, {hidden}),
+            0.1 * normal(kr, {hidden})};
+  }
+};
+
 struct State {
   Tensor h, c;  // [B, H]
 };

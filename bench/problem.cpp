@@ -19,21 +19,21 @@ std::string to_string(Task task) {
 }
 
 const std::vector<std::string>& all_cells() {
-  static const std::vector<std::string> cells{"rnn", "lstm", "gru", "mgu", "peephole", "lnlstm"};
+  static const std::vector<std::string> cells{"rnn", "lstm", "gru", "mgu", "peephole", "lnlstm", "sru"};
   return cells;
 }
 
 int gates(const std::string& cell) {
   if (cell == "rnn") return 1;
   if (cell == "mgu") return 2;
-  if (cell == "gru") return 3;
+  if (cell == "gru" || cell == "sru") return 3;
   return 4;
 }
 
 double Problem::gflop() const {
   if (task == Task::compile) return 0;
-  const double forward =
-      2.0 * gates(cell) * double(row.size) * double(2 * row.size) * double(row.batch * row.steps) * 1e-9;
+  const double left = double(cell == "sru" ? row.size : 2 * row.size);  // it multiplies the input only
+  const double forward = 2.0 * gates(cell) * double(row.size) * left * double(row.batch * row.steps) * 1e-9;
   return task == Task::train ? 3 * forward : forward;
 }
 

@@ -22,11 +22,11 @@ struct Row {
 
 struct Problem {
   Task task = Task::train;
-  std::string cell;  // rnn, lstm, gru, mgu, peephole, lnlstm
+  std::string cell;  // rnn, lstm, gru, mgu, peephole, lnlstm, sru
   Row row{};
   int threads = 1;
 
-  // Of the matrix products alone, two a multiply-add: 2·G·H·(I + H)·B·T forward, twice that backward.
+  // Of the matrix products alone, two a multiply-add: 2·G·H·(I + H)·B·T forward (of sru without H), twice that backward.
   double gflop() const;
   // train/lstm/B:16/T:64/H:128/threads:1
   std::string name() const;

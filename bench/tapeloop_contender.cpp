@@ -122,6 +122,7 @@ std::function<void()> solution_of(const Problem& problem) {
   if (problem.cell == "mgu") return solution<Mgu>(problem);
   if (problem.cell == "peephole") return solution<Peephole>(problem);
   if (problem.cell == "lnlstm") return solution<LayerNormLstm>(problem);
+  if (problem.cell == "sru") return solution<Sru>(problem);
   return {};
 }
 
@@ -177,6 +178,7 @@ class Compiler final : public Contender {
     if (problem_.cell == "mgu") return compile_ms<Mgu>(problem_.row, from_disk_);
     if (problem_.cell == "peephole") return compile_ms<Peephole>(problem_.row, from_disk_);
     if (problem_.cell == "lnlstm") return compile_ms<LayerNormLstm>(problem_.row, from_disk_);
+    if (problem_.cell == "sru") return compile_ms<Sru>(problem_.row, from_disk_);
     if (problem_.cell == "4 lstm") return compile_ms<FourLayers>(problem_.row, from_disk_);
     return compile_ms<Lstm>(problem_.row, from_disk_);
   }
