@@ -39,6 +39,7 @@
 #include "ad/error.h"
 #include "ad/options.h"
 #include "jit/listener.h"
+#include "jit/passes.h"
 #include "jit/watch.h"
 
 namespace tapeloop {
@@ -69,9 +70,9 @@ std::unique_ptr<llvm::TargetMachine> machine_for(const Target& target) {
   llvm::TargetOptions flags;
   flags.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // fma is where the IR says so
   // Position-independent: code and data are linked wherever there is memory, and fmaf is far away.
-  std::unique_ptr<llvm::TargetMachine> machine(
-      native_target(triple).createTargetMachine(triple, target.cpu, target.features, flags, llvm::Reloc::PIC_,
-                                                llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+  const auto level = runs(Pass::optimise) ? llvm::CodeGenOptLevel::Default : llvm::CodeGenOptLevel::None;
+  std::unique_ptr<llvm::TargetMachine> machine(native_target(triple).createTargetMachine(
+      triple, target.cpu, target.features, flags, llvm::Reloc::PIC_, llvm::CodeModel::Small, level, /*JIT=*/true));
   if (!machine) throw InternalError("LLVM has no machine " + target.cpu);
   return machine;
 }
@@ -245,7 +246,7 @@ std::string object_code(NewModule fresh, const Target& target) {
   if (llvm::verifyModule(module, &stream)) throw InternalError("malformed LLVM IR: " + faults);
 
   const auto machine = machine_for(target);
-  optimise(module, *machine);
+  if (runs(Pass::optimise)) optimise(module, *machine);
   if (stages.wanted(4)) stages.show(4, ".opt.ll", text_of(module));
   if (stages.wanted(5)) {
     // Generating code alters the IR, so the text is made from the object's twin.

@@ -7,20 +7,21 @@
 namespace tapeloop {
 
 enum class Pass : unsigned char {
-  sink_views,          // slices of weights and rows of biases are looked at inside of loops, not copied for them
-  sink_values,         // cheap elementwise values over time are computed in the step that reads them
-  block_time,          // strip-mine loops so that what goes in and out of the inner one stays in the cache
-  hoist_before,        // products of what is given over time, for all steps at once
-  hoist_after,         // sums over time, such as the gradients of weights, for all steps at once
-  hoist_invariants,    // what is the same in every step, such as packing weights
-  share_operand,       // products of one left operand are one product
-  epilogues,           // elementwise code goes on in the registers of the product before it
-  chain_products,      // a product that starts at another goes on in its registers
-  fold_reductions,     // elementwise code is computed in the reduction that reads it
-  states_in_place,     // the state of a loop is overwritten where it is read
-  small_products,      // products of a few rows are taken without calls
-  rows_apart,          // threads that keep to their rows do not meet in every step
-  states_in_registers  // a loop of elementwise steps is turned inside out: each element goes through all of them
+  sink_views,           // slices of weights and rows of biases are looked at inside of loops, not copied for them
+  sink_values,          // cheap elementwise values over time are computed in the step that reads them
+  block_time,           // strip-mine loops so that what goes in and out of the inner one stays in the cache
+  hoist_before,         // products of what is given over time, for all steps at once
+  hoist_after,          // sums over time, such as the gradients of weights, for all steps at once
+  hoist_invariants,     // what is the same in every step, such as packing weights
+  share_operand,        // products of one left operand are one product
+  epilogues,            // elementwise code goes on in the registers of the product before it
+  chain_products,       // a product that starts at another goes on in its registers
+  fold_reductions,      // elementwise code is computed in the reduction that reads it
+  states_in_place,      // the state of a loop is overwritten where it is read
+  small_products,       // products of a few rows are taken without calls
+  rows_apart,           // threads that keep to their rows do not meet in every step
+  states_in_registers,  // a loop of elementwise steps is turned inside out: each element goes through all of them
+  optimise  // LLVM's passes and its choice of instructions and registers; without, it compiles twice as fast
 };
 
 // In the order of their declaration.
