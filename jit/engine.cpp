@@ -39,6 +39,7 @@
 #include "ad/error.h"
 #include "ad/options.h"
 #include "jit/listener.h"
+#include "jit/passes.h"
 #include "jit/watch.h"
 
 namespace tapeloop {
@@ -69,9 +70,9 @@ std::unique_ptr<llvm::TargetMachine> machine_for(const Target& target) {
   llvm::TargetOptions flags;
   flags.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // fma is where the IR says so
   // Position-independent: code and data are linked wherever there is memory, and fmaf is far away.
-  std::unique_ptr<llvm::TargetMachine> machine(
-      native_target(triple).createTargetMachine(triple, target.cpu, target.features, flags, llvm::Reloc::PIC_,
-                                                llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+  const auto level = runs(Pass::optimise) ? llvm::CodeGenOptLevel::Default : llvm::CodeGenOptLevel::None;
+  std::unique_ptr<llvm::TargetMachine> machine(native_target(triple).createTargetMachine(
+      triple, target.cpu, target.features, flags, llvm::Reloc::PIC_, llvm::CodeModel::Small, level, /*JIT=*/true));
   if (!machine) throw InternalError("LLVM has no machine " + target.cpu);
   return machine;
 }
@@ -104,7 +105,7 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine) {
   passes.addPass(llvm::DCEPass());
   for (llvm::Function& function : module)
     if (!function.isDeclaration()) {
-      passes.run(function, functions);
+      if (runs(Pass::optimise)) passes.run(function, functions);
       watch(function, machine);
     }
 }

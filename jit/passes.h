@@ -22,7 +22,8 @@ enum class Pass : unsigned char {
   small_products,       // products of a few rows are taken without calls
   rows_apart,           // threads that keep to their rows do not meet in every step
   states_in_registers,  // a loop of elementwise steps is turned inside out: each element goes through all of them
-  to_and_fro            // a loop walks an operand that is larger than the cache back where it came from
+  to_and_fro,           // a loop walks an operand that is larger than the cache back where it came from
+  optimise              // LLVM's own passes over the code
 };
 
 // In the order of their declaration.

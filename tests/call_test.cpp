@@ -48,7 +48,8 @@ TEST_CASE("checkpoint: a captured value has its gradient, an unused one has none
   check_gradients(f, x, c);
 }
 
-TEST_CASE("checkpoint over time: every cell, every block, both directions: the same bits") {
+TEST_CASE("checkpoint over time: every cell, every block, both directions: the same bits" *
+          doctest::test_suite("long")) {
   for_each_cell([](const std::string& name, const auto& cell) {
     const auto state = state_of(cell, 2);
     const int steps = 7;

@@ -119,7 +119,7 @@ TEST_CASE("check: a thousand seeds raise no false alarm" * doctest::test_suite("
   }
 }
 
-TEST_CASE("check_cell: every cell keeps every law") {
+TEST_CASE("check_cell: every cell keeps every law" * doctest::test_suite("long")) {
   for_each_cell([](const std::string& name, const auto& cell) {
     const CellReport report = check_cell(compiled, cell, state_of(cell, 2), noise(60, {5, 2, 3}));
     CHECK_MESSAGE(report.passed(), name, "\n", to_string(report));

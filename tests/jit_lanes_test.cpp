@@ -336,10 +336,10 @@ std::vector<int> some_inputs(Writer& writer, Random& random) {
   return steps;
 }
 
-TEST_CASE("compiled lanes: each instruction gives the interpreter's bits") {
+TEST_CASE("compiled lanes: each instruction gives the interpreter's bits" * doctest::test_suite("long")) {
   Random random(1);
   for (int op = kFirst; op <= kLast; ++op)
-    for (int round = 0; round < (tapeloop::testing::kInstrumented ? 2 : 12); ++round) {
+    for (int round = 0; round < (tapeloop::testing::kInstrumented ? 1 : 6); ++round) {
       Writer writer(random);
       const std::vector<int> steps = some_inputs(writer, random);
       const Lane lane = writer.write(LaneOp(op));
@@ -349,7 +349,7 @@ TEST_CASE("compiled lanes: each instruction gives the interpreter's bits") {
 
 TEST_CASE("compiled lanes: random programs give the interpreter's bits") {
   Random random(2);
-  for (int round = 0; round < (tapeloop::testing::kInstrumented ? 10 : 40); ++round) {
+  for (int round = 0; round < (tapeloop::testing::kInstrumented ? 5 : 40); ++round) {
     Writer writer(random);
     const std::vector<int> steps = some_inputs(writer, random);
     for (int i = 0; i < 30; ++i) writer.keep(writer.write(LaneOp(kFirst + int(random() % (kLast - kFirst + 1)))));

@@ -69,7 +69,8 @@ TapePtr in_wrong_order(const TapePtr& tape) {
 
 }  // namespace
 
-TEST_CASE("law: the derivative of the loop is the loop of the derivative, for every cell") {
+TEST_CASE("law: the derivative of the loop is the loop of the derivative, for every cell" *
+          doctest::test_suite("long")) {
   for_each_cell([](const std::string& name, const auto& cell) {
     for (int steps : {1, 2, 5})
       for (bool outputs : {false, true}) {
@@ -126,7 +127,7 @@ TEST_CASE("law: the gradient's tape is as long for 512 steps as for 8") {
   });
 }
 
-TEST_CASE("law: it holds for loops in loops, padded rows and reversed time") {
+TEST_CASE("law: it holds for loops in loops, padded rows and reversed time" * doctest::test_suite("long")) {
   for_each_cell([](const std::string& name, const auto& cell) {
     const auto state = state_of(cell, 2);
     const Tensor xs = noise(60, {7, 2, 3}), w = weights_for(7), lengths = Tensor::of(std::vector<int>{6, 3}, {2});

@@ -42,9 +42,11 @@ REGISTER_LISTENER("totals", 1, Totals);
 
 int main(int argc, char** argv) {
   // Tests are about the code of today; those of the cache turn it on for themselves.
-  tapeloop::Options no_cache = tapeloop::options();
-  no_cache.cache = false;
-  const tapeloop::ScopedOptions scope(no_cache);
+  tapeloop::Options mine = tapeloop::options();
+  mine.cache = false;
+  // Sanitizers see nothing of the machine code that LLVM makes, so that it need not be good.
+  if (tapeloop::testing::kInstrumented && mine.without.empty()) mine.without = "optimise";
+  const tapeloop::ScopedOptions scope(mine);
   doctest::Context context(argc, argv);
   int status = context.run();
   if (!counts) return status;

@@ -228,7 +228,7 @@ Worst measure_f64(const Function& f, std::size_t count, std::uint64_t seed, Wors
   return worst;
 }
 
-TEST_CASE("math: f64 within its bounds, sampled") {
+TEST_CASE("math: f64 within its bounds, sampled" * doctest::test_suite("long")) {
   for (const Function& f : kFunctions) {
     Worst of_reference;
     report(f.name, Dtype::f64, measure_f64(f, 100'000, 1, of_reference), f.bound);

@@ -66,16 +66,18 @@ double dot(const Tensor& a, const Tensor& b) { return sum(a * b).item<double>();
 // The law that a program breaks; empty when there is none.
 std::string broken_law(const RandomProgram& p) {
   {
-    // Nearly all of the time goes to LLVM, and most of that to gradients: every fifth is compiled.
+    // Nearly all of the time goes to LLVM, and most of that to gradients: every fifth is compiled. What LLVM makes of our code
+    // in earnest is seen in every second program.
+    Options chosen = options();
+    if (p.seed % 2 == 1 && chosen.without.empty()) chosen.without = "optimise";
+    // On one, two or three threads.
+    chosen.threads = 1 + int(p.seed % 3);
+    chosen.all_threads = true;
+    const ScopedOptions scope(chosen);
     const Tensors x = inputs_of(p, p.seed % 4 < 2 ? Dtype::f32 : f64);
     const TapePtr tape = tape_of(p, x), compiled = p.seed % 5 == 0 ? gradient_of(tape) : tape;
     Tensors arguments = x;
     if (compiled != tape) arguments.push_back(full({}, 1, x[0].dtype()).materialized());
-    // On one, two or three threads.
-    Options chosen = options();
-    chosen.threads = 1 + int(p.seed % 3);
-    chosen.all_threads = true;
-    const ScopedOptions scope(chosen);
     if (!same((*Program::compile(compiled))(arguments), run(*compiled, arguments)))
       return "compiled, it gives other bits";
   }
@@ -141,7 +143,7 @@ unsigned number(const char* variable, unsigned otherwise) {
 // Every second program from `begin` on: a half for each of two test cases, so that they run side by side.
 void check_half(unsigned begin) {
   const unsigned first = number("TAPELOOP_RANDOM_SEED", 1);
-  const unsigned count = number("TAPELOOP_RANDOM_PROGRAMS", tapeloop::testing::kInstrumented ? 100 : 1000);
+  const unsigned count = number("TAPELOOP_RANDOM_PROGRAMS", tapeloop::testing::kInstrumented ? 60 : 1000);
   int failures = 0;
   for (unsigned seed = first + begin; seed < first + count && failures < 5; seed += 2) {
     const RandomProgram p(seed);
@@ -157,11 +159,12 @@ void check_half(unsigned begin) {
 
 }  // namespace
 
-TEST_CASE("random programs: compiled, written out, forward, reverse and by differences they are the same") {
+TEST_CASE("random programs: compiled, written out, forward, reverse and by differences they are the same" *
+          doctest::test_suite("long")) {
   check_half(0);
 }
 
-TEST_CASE("random programs, the other half: likewise") { check_half(1); }
+TEST_CASE("random programs, the other half: likewise" * doctest::test_suite("long")) { check_half(1); }
 
 TEST_CASE("random programs: a failure is found again in fewer steps") {
   // Of what a shrunk program must keep, here that it has a loop.

@@ -166,7 +166,8 @@ struct Tally {
 
 }  // namespace
 
-TEST_CASE("torture: values, gradients and higher derivatives are those that were recorded, interpreted and compiled") {
+TEST_CASE("torture: values, gradients and higher derivatives are those that were recorded, interpreted and compiled" *
+          doctest::test_suite("long")) {
   std::ifstream file(TAPELOOP_SHARED_DIR "/data/torture/torture.json");
   if (!file) {
     MESSAGE("skipped: torture.json is not on this machine");
