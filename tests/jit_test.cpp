@@ -198,6 +198,43 @@ TEST_CASE_TEMPLATE("leaving out any pass of the compiler changes no bit" * docte
   check_same_bits(jit(training_step)(m, opt, m.cell.initial(2), xs, ys), bare);
 }
 
+TEST_CASE("a product that starts at elementwise code on another goes on beside it") {
+  // As start and beside it, of all columns and of chunks; the third product needs the second.
+  const auto f = [](const Tensor& h, const Tensor& x, const Tensor& w, const Tensor& u, const Tensor& b) {
+    const auto [r, z, n] = chunk<3>(tanh(matmul(x, w) * b) + b);
+    const auto [ur, uz, un] = chunk<3>(u);
+    const Tensor gate = sigmoid(matmul(h, ur, r));
+    const auto [p, q, s] = chunk<3>(matmul(x, u, matmul(h, w) - b));
+    return std::pair{gate * matmul(gate * h, un, n) + matmul(h, uz, z) * n, p * q + s};
+  };
+  for (Dtype dtype : {Dtype::f32, Dtype::f64})
+    for (int size : {5, 16, 40})
+      for (int rows : {1, 2}) {
+        if (rows == 2 && size != 16) continue;
+        CAPTURE(size);
+        auto make = [&](int seed, const Shape& shape) {
+          return normal(key(std::uint64_t(seed)), shape, dtype).materialized();
+        };
+        const Tensor h = make(1, {rows, size}), x = make(2, {rows, size}), w = make(3, {size, 3 * size}),
+                     u = make(4, {size, 3 * size}), b = make(5, {3 * size});
+        check_same_bits(jit(f)(h, x, w, u, b), f(h, x, w, u, b));
+      }
+}
+
+TEST_CASE("weights that are walked to and fro give the same bits") {
+  const auto cell = Lstm::init(key(1), 3, 200);
+  for (bool reverse : {false, true})
+    for (int threads : {1, 2}) {
+      const auto f = [&](const Lstm& c, const Lstm::State& s, const Tensor& xs) {
+        auto [last, outputs] = unroll(c, s, xs, {.reverse = reverse});
+        return std::pair{last, outputs};
+      };
+      const Tensor xs = inputs(5, 1, 3, 2);
+      ScopedOptions scope(changed([&](Options& o) { o.threads = threads; }));
+      check_same_bits(jit(f)(cell, cell.initial(1), xs), f(cell, cell.initial(1), xs));
+    }
+}
+
 TEST_CASE("compiled code has names for perf when these are asked for") {
   const std::string path = "/tmp/perf-" + std::to_string(getpid()) + ".map";
   const auto f = [](const Tensor& a, const Tensor& b) { return tanh(matmul(a, b)); };
