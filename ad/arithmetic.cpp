@@ -36,6 +36,9 @@ Tensor run_full(const Op&, std::span<const Tensor>, const Attrs& attrs, const Ty
     case Dtype::u32:
       fill(buffer->data(), count, std::uint32_t(value));
       break;
+    case Dtype::i64:
+      fill(buffer->data(), count, i64_of(value));
+      break;
     default:
       fill(buffer->data(), count, value != 0);
       break;

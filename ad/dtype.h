@@ -7,15 +7,17 @@
 namespace tapeloop {
 
 // `tuple` is the type of a record with several results (scan, split); `pick` takes one of them.
-enum class Dtype : std::uint8_t { f32, f64, i32, u32, boolean, tuple };
+enum class Dtype : std::uint8_t { f32, f64, i32, u32, i64, boolean, tuple };
 
 constexpr bool is_float(Dtype d) { return d == Dtype::f32 || d == Dtype::f64; }
-constexpr bool is_integer(Dtype d) { return d == Dtype::i32 || d == Dtype::u32; }
+constexpr bool is_signed(Dtype d) { return d == Dtype::i32 || d == Dtype::i64; }  // of integers
+constexpr bool is_integer(Dtype d) { return is_signed(d) || d == Dtype::u32; }
 
 // Bytes of one element; a boolean is one byte, 0 or 1.
 constexpr int size_of(Dtype d) {
   switch (d) {
     case Dtype::f64:
+    case Dtype::i64:
       return 8;
     case Dtype::boolean:
       return 1;
@@ -36,6 +38,8 @@ constexpr std::string_view name_of(Dtype d) {
       return "i32";
     case Dtype::u32:
       return "u32";
+    case Dtype::i64:
+      return "i64";
     case Dtype::boolean:
       return "bool";
     case Dtype::tuple:
@@ -64,8 +68,19 @@ constexpr Dtype dtype_of<std::uint32_t>() {
   return Dtype::u32;
 }
 template <>
+constexpr Dtype dtype_of<std::int64_t>() {
+  return Dtype::i64;
+}
+template <>
 constexpr Dtype dtype_of<bool>() {
   return Dtype::boolean;
+}
+
+// A number as an i64: without its fraction, the nearest that there is beyond the ends, NaN as 0. The ends of i64 as doubles
+// come back as what they were.
+constexpr std::int64_t i64_of(double x) {
+  if (x >= 0x1p63) return INT64_MAX;
+  return x > -0x1p63 ? std::int64_t(x) : x <= -0x1p63 ? INT64_MIN : 0;
 }
 
 // f(T()) for the C++ type T that stores the numbers of `dtype`, which is none of boolean and tuple.
@@ -78,6 +93,8 @@ void with_number_type(Dtype dtype, F&& f) {
       return f(double());
     case Dtype::i32:
       return f(std::int32_t());
+    case Dtype::i64:
+      return f(std::int64_t());
     default:
       return f(std::uint32_t());
   }

@@ -106,6 +106,8 @@ Lane Lane::literal(Dtype dtype, double value) const {
     case Dtype::i32:
     case Dtype::u32:
       return literal_bits(dtype, std::uint32_t(std::int64_t(value)));
+    case Dtype::i64:
+      return literal_bits(dtype, std::uint64_t(i64_of(value)));
     default:
       return literal_bits(Dtype::boolean, value != 0);
   }

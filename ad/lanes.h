@@ -25,11 +25,11 @@ enum class LaneOp : std::uint8_t {
   literal,  // the constant `bits`
   add,
   sub,
-  mul,  // floats; integers wrap modulo 2^32
-  div,  // floats only
+  mul,  // floats; integers wrap modulo 2^32 or 2^64
+  div,  // floats; of i64 the quotient without its fraction: x / 0 and the one overflow are the nearest that there is, 0 / 0 is 0
   fma,  // a*b + c, rounded once; floats only
   neg,
-  abs,  // floats: sign bit only; i32 wraps
+  abs,  // floats: sign bit only; i32 and i64 wrap
   min,
   max,   // a NaN operand gives NaN; -0 < +0; while denormals are flushed, one counts as a zero of its sign
   sqrt,  // floats
@@ -44,7 +44,7 @@ enum class LaneOp : std::uint8_t {
   or_,
   xor_,  // integers and booleans
   shl,
-  shr,               // integers, by a literal 0..31 given as operand b; shr is logical on u32, arithmetic on i32
+  shr,               // i32 and u32, by a literal 0..31 given as operand b; shr is logical on u32, arithmetic on i32
   mulhi,             // u32: the high 32 bits of the 64-bit product
   bitcast,           // f32 <-> u32 <-> i32, same bits
   bits_of_exponent,  // f64 only: the top 32 bits (sign, exponent, high mantissa) as u32

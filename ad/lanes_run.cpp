@@ -79,6 +79,13 @@ TAPELOOP_INLINE T absolute(T x) {
   }
 }
 
+// Without its fraction; what the processor refuses to divide is the nearest that there is.
+TAPELOOP_INLINE std::int64_t quotient(std::int64_t a, std::int64_t b) {
+  const bool refused = b == 0 || (b == -1 && a == INT64_MIN);
+  const std::int64_t nearest = (b == 0 ? a > 0 : true) ? INT64_MAX : a == 0 ? 0 : INT64_MIN;
+  return refused ? nearest : a / b;
+}
+
 template <Isa isa, class T>
 TAPELOOP_INLINE T fused(T a, T b, T c) {
   if constexpr (isa == Isa::sse2) {
@@ -234,14 +241,17 @@ TAPELOOP_INLINE void on_numbers(const Block& block, F f) {
       return map_same<arity, std::int32_t>(block, f);
     case Dtype::u32:
       return map_same<arity, std::uint32_t>(block, f);
+    case Dtype::i64:
+      return map_same<arity, std::int64_t>(block, f);
     default:
       on_floats<arity>(block, f);
   }
 }
 
-// For arithmetic that has the same bits on u32, where it may wrap, as on i32, where it must not.
+// For arithmetic that has the same bits on unsigned numbers, where it may wrap, as on signed ones, where it must not.
 template <int arity, class F>
 TAPELOOP_INLINE void on_wrapping_numbers(const Block& block, F f) {
+  if (block.dtypes[0] == Dtype::i64) return map_same<arity, std::uint64_t>(block, f);
   if (is_integer(block.dtypes[0])) return map_same<arity, std::uint32_t>(block, f);
   on_floats<arity>(block, f);
 }
@@ -290,6 +300,8 @@ TAPELOOP_INLINE void run_instr(const Block& block) {
     case LaneOp::mul:
       return on_wrapping_numbers<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a * b; });
     case LaneOp::div:
+      if (block.dtypes[0] == Dtype::i64)
+        return map_same<2, std::int64_t>(block, [](auto a, auto b) TAPELOOP_INLINED { return quotient(a, b); });
       return on_floats<2>(block, [](auto a, auto b) TAPELOOP_INLINED { return a / b; });
     case LaneOp::fma:
       return on_floats<3>(block, [](auto a, auto b, auto c) TAPELOOP_INLINED { return fused<isa>(a, b, c); });
@@ -360,6 +372,8 @@ TAPELOOP_INLINE void run_instr(const Block& block) {
           return convert_to<std::int32_t>(block);
         case Dtype::u32:
           return convert_to<std::uint32_t>(block);
+        case Dtype::i64:
+          return convert_to<std::int64_t>(block);
         case Dtype::boolean:
           return convert_to<bool>(block);
         case Dtype::tuple:

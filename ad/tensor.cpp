@@ -145,6 +145,7 @@ template Tensor Tensor::of(std::span<const float>, Shape, Where);
 template Tensor Tensor::of(std::span<const double>, Shape, Where);
 template Tensor Tensor::of(std::span<const std::int32_t>, Shape, Where);
 template Tensor Tensor::of(std::span<const std::uint32_t>, Shape, Where);
+template Tensor Tensor::of(std::span<const std::int64_t>, Shape, Where);
 template Tensor Tensor::of(std::span<const bool>, Shape, Where);
 
 Tensor Tensor::recorded(Type type, std::shared_ptr<Recorder> recorder, Id id) {
@@ -255,6 +256,7 @@ template std::span<const float> Tensor::data(Where) const;
 template std::span<const double> Tensor::data(Where) const;
 template std::span<const std::int32_t> Tensor::data(Where) const;
 template std::span<const std::uint32_t> Tensor::data(Where) const;
+template std::span<const std::int64_t> Tensor::data(Where) const;
 template std::span<const bool> Tensor::data(Where) const;
 
 template <class T>
@@ -272,6 +274,8 @@ T Tensor::item(Where where) const {
       return T(*reinterpret_cast<const std::int32_t*>(data));
     case Dtype::u32:
       return T(*reinterpret_cast<const std::uint32_t*>(data));
+    case Dtype::i64:
+      return T(*reinterpret_cast<const std::int64_t*>(data));
     default:
       return T(*reinterpret_cast<const bool*>(data));
   }
@@ -300,6 +304,8 @@ std::string element(const Tensor& t, std::int64_t i) {
       return fmt::format("{}", reinterpret_cast<const std::int32_t*>(data)[i]);
     case Dtype::u32:
       return fmt::format("{}", reinterpret_cast<const std::uint32_t*>(data)[i]);
+    case Dtype::i64:
+      return fmt::format("{}", reinterpret_cast<const std::int64_t*>(data)[i]);
     default:
       return reinterpret_cast<const bool*>(data)[i] ? "true" : "false";
   }
@@ -358,6 +364,8 @@ bool same_bits(const Tensor& a, const Tensor& b) {
       return same_elements<std::int32_t>(a, b);
     case Dtype::u32:
       return same_elements<std::uint32_t>(a, b);
+    case Dtype::i64:
+      return same_elements<std::int64_t>(a, b);
     default:
       return same_elements<bool>(a, b);
   }

@@ -129,6 +129,7 @@ bool same_bits(const Tensor& a, const Tensor& b);
 struct Operand {
   Tensor tensor;
   double scalar = 0;
+  std::int64_t integer = 0;  // the scalar exactly, if it is integral
   bool is_scalar = false;
   bool is_integral = false;
   Where where;
@@ -137,7 +138,9 @@ struct Operand {
   template <class T>
     requires std::is_arithmetic_v<T>
   Operand(T value, Where w = Where::current())  // NOLINT(google-explicit-constructor)
-      : scalar(double(value)), is_scalar(true), is_integral(!std::is_floating_point_v<T>), where(w) {}
+      : scalar(double(value)), is_scalar(true), is_integral(!std::is_floating_point_v<T>), where(w) {
+    if constexpr (!std::is_floating_point_v<T>) integer = std::int64_t(value);
+  }
 };
 
 }  // namespace tapeloop

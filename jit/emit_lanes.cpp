@@ -17,6 +17,7 @@
 #include <llvm/IR/NoFolder.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -73,6 +74,8 @@ class LaneEmitter {
         return b_.getDoubleTy();
       case Dtype::boolean:
         return b_.getInt1Ty();
+      case Dtype::i64:
+        return b_.getInt64Ty();
       case Dtype::tuple:
         throw InternalError("lanes: a tuple is no element");
       default:
@@ -81,7 +84,7 @@ class LaneEmitter {
   }
   llvm::Type* type(Dtype dtype) { return of_width(element(dtype)); }
   // The integers of as many bits.
-  llvm::Type* bits_type(Dtype dtype) { return of_width(dtype == Dtype::f64 ? b_.getInt64Ty() : b_.getInt32Ty()); }
+  llvm::Type* bits_type(Dtype dtype) { return of_width(size_of(dtype) == 8 ? b_.getInt64Ty() : b_.getInt32Ty()); }
   llvm::Constant* constant(Dtype dtype, double value) { return llvm::ConstantFP::get(type(dtype), value); }
   llvm::Constant* integer(llvm::Type* type, std::uint64_t value) { return llvm::ConstantInt::get(type, value); }
   llvm::Constant* literal(const LaneInstr& instr) {
@@ -94,6 +97,8 @@ class LaneEmitter {
       scalar = llvm::ConstantFP::get(context, llvm::APFloat(llvm::APFloat::IEEEdouble(), llvm::APInt(64, instr.bits)));
     else if (instr.dtype == Dtype::boolean)
       scalar = b_.getInt1(instr.bits != 0);
+    else if (instr.dtype == Dtype::i64)
+      scalar = b_.getInt64(instr.bits);
     else
       scalar = b_.getInt32(std::uint32_t(instr.bits));
     if (width_ == 1) return scalar;
@@ -220,16 +225,19 @@ class LaneEmitter {
 
   // llvm.fptosi.sat would do, but LLVM 19 takes its vectors apart.
   Value* saturated(Value* x, Dtype from, Dtype to) {
-    const bool is_signed = to == Dtype::i32;
-    llvm::Constant* low = constant(from, is_signed ? -0x1p31 : 0);
-    llvm::Constant* high = constant(from, is_signed ? 0x1p31 : 0x1p32);
+    const bool has_sign = is_signed(to);
+    const int bits = 8 * size_of(to);
+    llvm::Constant* low = constant(from, has_sign ? -std::ldexp(1.0, bits - 1) : 0);
+    llvm::Constant* high = constant(from, std::ldexp(1.0, has_sign ? bits - 1 : bits));
     Value* not_above = b_.CreateFCmpOLT(x, high);
     Value* inside = b_.CreateAnd(b_.CreateFCmpOGT(x, low), not_above);
     Value* safe = b_.CreateSelect(inside, x, constant(from, 0));
     llvm::Type* result = type(to);
-    Value* r = is_signed ? b_.CreateFPToSI(safe, result) : b_.CreateFPToUI(safe, result);
-    r = b_.CreateSelect(b_.CreateFCmpOGE(x, high), integer(result, is_signed ? 0x7fffffffu : 0xffffffffu), r);
-    return b_.CreateSelect(b_.CreateFCmpOLE(x, low), integer(result, is_signed ? 0x80000000u : 0), r);
+    const llvm::APInt least =
+        has_sign ? llvm::APInt::getSignedMinValue(unsigned(bits)) : llvm::APInt(unsigned(bits), 0);
+    Value* r = has_sign ? b_.CreateFPToSI(safe, result) : b_.CreateFPToUI(safe, result);
+    r = b_.CreateSelect(b_.CreateFCmpOGE(x, high), llvm::ConstantInt::get(result, least - 1), r);
+    return b_.CreateSelect(b_.CreateFCmpOLE(x, low), llvm::ConstantInt::get(result, least), r);
   }
 
   Value* convert(const LaneInstr& instr) {
@@ -242,10 +250,10 @@ class LaneEmitter {
     if (is_float(to)) {
       // Flushed by hand, since a conversion to and fro may be left out.
       if (is_float(from)) return b_.CreateFPCast(flushed_arg(instr, 0), type(to));
-      return from == Dtype::i32 ? b_.CreateSIToFP(x, type(to)) : b_.CreateUIToFP(x, type(to));
+      return is_signed(from) ? b_.CreateSIToFP(x, type(to)) : b_.CreateUIToFP(x, type(to));
     }
     if (is_float(from)) return saturated(x, from, to);
-    return from == Dtype::boolean ? b_.CreateZExt(x, type(to)) : x;
+    return is_signed(from) ? b_.CreateSExtOrTrunc(x, type(to)) : b_.CreateZExtOrTrunc(x, type(to));
   }
 
   // --- instructions ---
@@ -313,7 +321,7 @@ class LaneEmitter {
     if (instr.op == LaneOp::eq) return is_float(dtype) ? b_.CreateFCmpOEQ(x, y) : b_.CreateICmpEQ(x, y);
     const bool less = instr.op == LaneOp::lt;
     if (is_float(dtype)) return b_.CreateFCmp(less ? Is::FCMP_OLT : Is::FCMP_OLE, x, y);
-    if (dtype == Dtype::i32) return b_.CreateICmp(less ? Is::ICMP_SLT : Is::ICMP_SLE, x, y);
+    if (is_signed(dtype)) return b_.CreateICmp(less ? Is::ICMP_SLT : Is::ICMP_SLE, x, y);
     return b_.CreateICmp(less ? Is::ICMP_ULT : Is::ICMP_ULE, x, y);
   }
 
@@ -343,10 +351,25 @@ class LaneEmitter {
     }
   }
 
+  // Without its fraction; what the processor refuses to divide is the nearest that there is.
+  Value* quotient(const LaneInstr& instr, Value* x, Value* y) {
+    if (instr.dtype != Dtype::i64) reject(instr);
+    llvm::Type* i64 = type(instr.dtype);
+    Value *zero = integer(i64, 0), *least = llvm::ConstantInt::get(i64, llvm::APInt::getSignedMinValue(64)),
+          *most = llvm::ConstantInt::get(i64, llvm::APInt::getSignedMaxValue(64));
+    Value* by_zero = b_.CreateICmpEQ(y, zero);
+    Value* overflows =
+        b_.CreateAnd(b_.CreateICmpEQ(x, least), b_.CreateICmpEQ(y, llvm::ConstantInt::getSigned(i64, -1)));
+    Value* result = b_.CreateSDiv(x, b_.CreateSelect(b_.CreateOr(by_zero, overflows), integer(i64, 1), y));
+    Value* nearest =
+        b_.CreateSelect(b_.CreateICmpSGT(x, zero), most, b_.CreateSelect(b_.CreateICmpEQ(x, zero), zero, least));
+    return b_.CreateSelect(by_zero, nearest, b_.CreateSelect(overflows, most, result));
+  }
+
   Value* of_integers(const LaneInstr& instr) {
     Value* x = arg(instr, 0);
     Value* y = arg(instr, 1);
-    const bool is_signed = instr.dtype == Dtype::i32;
+    const bool has_sign = is_signed(instr.dtype);
     switch (instr.op) {
       case LaneOp::add:
         return b_.CreateAdd(x, y);
@@ -354,10 +377,12 @@ class LaneEmitter {
         return b_.CreateSub(x, y);
       case LaneOp::mul:
         return b_.CreateMul(x, y);
+      case LaneOp::div:
+        return quotient(instr, x, y);
       case LaneOp::min:
-        return binary(is_signed ? ID(llvm::Intrinsic::smin) : ID(llvm::Intrinsic::umin), x, y);
+        return binary(has_sign ? ID(llvm::Intrinsic::smin) : ID(llvm::Intrinsic::umin), x, y);
       case LaneOp::max:
-        return binary(is_signed ? ID(llvm::Intrinsic::smax) : ID(llvm::Intrinsic::umax), x, y);
+        return binary(has_sign ? ID(llvm::Intrinsic::smax) : ID(llvm::Intrinsic::umax), x, y);
       case LaneOp::and_:
         return b_.CreateAnd(x, y);
       case LaneOp::or_:
@@ -370,7 +395,7 @@ class LaneEmitter {
         return b_.CreateShl(x, b_.CreateAnd(y, integer(y->getType(), 31)));
       case LaneOp::shr: {
         Value* bits = b_.CreateAnd(y, integer(y->getType(), 31));
-        return is_signed ? b_.CreateAShr(x, bits) : b_.CreateLShr(x, bits);
+        return has_sign ? b_.CreateAShr(x, bits) : b_.CreateLShr(x, bits);
       }
       default:
         reject(instr);

@@ -177,7 +177,7 @@ void Emitter::emit_argmax(const Nest& nest, Frame& frame) {
         better =
             b_.CreateOr(b_.CreateFCmpOGT(v, old), b_.CreateAnd(b_.CreateFCmpUNO(v, v), b_.CreateFCmpORD(old, old)));
       else
-        better = dtype == Dtype::i32 ? b_.CreateICmpSGT(v, old) : b_.CreateICmpUGT(v, old);
+        better = is_signed(dtype) ? b_.CreateICmpSGT(v, old) : b_.CreateICmpUGT(v, old);
       b_.CreateStore(b_.CreateSelect(better, v, old), best);
       b_.CreateStore(b_.CreateSelect(better, b_.CreateTrunc(i, b_.getInt32Ty()), b_.CreateLoad(b_.getInt32Ty(), where)),
                      where);

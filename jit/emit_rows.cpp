@@ -116,9 +116,9 @@ void Emitter::emit_row_values(const Nest& nest, Frame& frame) {
   for (const Write& w : nest.writes) values.push_back(pull(frame, w.value, at, nullptr));
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Write& w = nest.writes[i];
-    const bool own = w.slot < 0 && w.target == w.value;
-    if (own) rows_.known[w.value] = values[i];
-    if (!own || !frame.plan->passing[w.value]) write(frame, w, at, values[i], nullptr);
+    if (w.slot < 0 && w.target == w.value) rows_.known[w.value] = values[i];
+    // In memory too: a reduction over several axes walks it, even where each has one place.
+    write(frame, w, at, values[i], nullptr);
   }
   width_ = 16;
   known_.clear();
@@ -159,7 +159,7 @@ void Emitter::emit_row_walk(const Nest& nest, Frame& frame) {
   walk(rows_.place.size());
 }
 
-// In a register where the row has one, and in memory where somebody else reads it.
+// In memory, and in a register where the row has one.
 void Emitter::finish_sum(const Nest& nest, Frame& frame, Id id, llvm::AllocaInst* partial, Indices at) {
   const Record& r = frame[id];
   const bool one = all_are_one(nest.space, rows_.place.size(), nest.space.size() - 1);
@@ -170,8 +170,7 @@ void Emitter::finish_sum(const Nest& nest, Frame& frame, Id id, llvm::AllocaInst
   if (r.in.size() > 1) sum = combine(r.op->fold, r.type.dtype, pull(frame, r.in[1], at, nullptr), sum);
   if (one) rows_.known[id] = sum;
   for (const Write& w : nest.writes)
-    if (w.value == id && (!one || w.slot >= 0 || w.target != id || !frame.plan->passing[id]))
-      write(frame, w, at, sum, nullptr);
+    if (w.value == id) write(frame, w, at, sum, nullptr);
   width_ = 16;
   known_.clear();
 }

@@ -27,7 +27,7 @@ void Emitter::emit_sort(const Nest& nest, Frame& frame) {
     if (is_float(dtype))
       return b_.CreateOr(b_.CreateFCmpOLT(b, a), b_.CreateAnd(b_.CreateFCmpUNO(a, a), b_.CreateFCmpORD(b, b)));
     if (descending) std::swap(a, b);
-    return dtype == Dtype::i32 ? b_.CreateICmpSLT(b, a) : b_.CreateICmpULT(b, a);
+    return is_signed(dtype) ? b_.CreateICmpSLT(b, a) : b_.CreateICmpULT(b, a);
   };
   auto smaller = [&](Value* a, Value* b) { return b_.CreateSelect(b_.CreateICmpSLT(a, b), a, b); };
 

@@ -26,6 +26,8 @@ llvm::Type* Emitter::element(Dtype dtype) {
       return b_.getDoubleTy();
     case Dtype::boolean:
       return b_.getInt8Ty();
+    case Dtype::i64:
+      return b_.getInt64Ty();
     default:
       return b_.getInt32Ty();
   }
@@ -47,6 +49,8 @@ Value* Emitter::literal(Dtype dtype, double value) {
       return splat(b_.getInt1(value != 0));
     case Dtype::u32:
       return splat(b_.getInt32(std::uint32_t(value)));
+    case Dtype::i64:
+      return splat(b_.getInt64(std::uint64_t(i64_of(value))));
     default:
       return splat(b_.getInt32(std::uint32_t(std::int32_t(value))));
   }
@@ -232,13 +236,13 @@ Value* Emitter::pull_source(Frame& frame, Id id, const Indices& at, Value* mask)
   if (r.op == &extent_op) {
     Value* n = extent(r.attrs.extent("extent"));
     return splat(is_float(r.type.dtype) ? b_.CreateSIToFP(n, element(r.type.dtype))
-                                        : b_.CreateTrunc(n, b_.getInt32Ty()));
+                                        : b_.CreateTrunc(n, element(r.type.dtype)));
   }
   if (r.op == &iota_op) {
     const int axis = r.attrs.integer("axis");
     Value* p = positions(axis < 0 ? linear(r.type.shape, at) : at[std::size_t(axis)]);
     return is_float(r.type.dtype) ? b_.CreateSIToFP(p, lanes(element(r.type.dtype)))
-                                  : b_.CreateTrunc(p, lanes(b_.getInt32Ty()));
+                                  : b_.CreateTrunc(p, lanes(element(r.type.dtype)));
   }
   if (r.op == &constant_op) {
     MemoryEntry entry{MemoryEntry::Kind::constant, 0, r.type, r.attrs.get<Tensor>("value"), 0, 0};

@@ -69,6 +69,8 @@ class LoopEmitter {
         return b_.getFloatTy();
       case Dtype::f64:
         return b_.getDoubleTy();
+      case Dtype::i64:
+        return b_.getInt64Ty();
       case Dtype::boolean:
         return b_.getInt8Ty();
       default:

@@ -25,8 +25,12 @@ using Json = nlohmann::ordered_json;
 constexpr std::uint64_t max_header = 100'000'000;  // as in the reference implementation
 constexpr std::string_view metadata_key = "__metadata__";
 
-constexpr std::array<std::pair<Dtype, std::string_view>, 5> dtype_names{
-    {{Dtype::f32, "F32"}, {Dtype::f64, "F64"}, {Dtype::i32, "I32"}, {Dtype::u32, "U32"}, {Dtype::boolean, "BOOL"}}};
+constexpr std::array<std::pair<Dtype, std::string_view>, 6> dtype_names{{{Dtype::f32, "F32"},
+                                                                         {Dtype::f64, "F64"},
+                                                                         {Dtype::i32, "I32"},
+                                                                         {Dtype::u32, "U32"},
+                                                                         {Dtype::i64, "I64"},
+                                                                         {Dtype::boolean, "BOOL"}}};
 
 std::string_view file_name_of(Dtype dtype) {
   for (const auto& [known, name] : dtype_names)

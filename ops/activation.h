@@ -59,11 +59,11 @@ inline Tensor gelu(const Operand& x, Gelu form = Gelu::erf) {
 
 // --- with a kink ------------------------------------------------------------------------------------------------------------
 
-// d relu(x) = dx where x > 0, else 0 (at 0, too); written with y, so that x need not be kept
+// d relu(x) = 0 where x ≤ 0, else dx (at NaN, too); written with y, so that x need not be kept
 inline constexpr Op relu_op = elementwise({
     .name = "relu",
     .lanes = [](Lanes x) { return lane::max(x[0], x[0].like(0)); },
-    .flow = [](const Tensors&, const Tensor& y, const Tensor& v) { return Tensors{where(y > 0, v, 0)}; },
+    .flow = [](const Tensors&, const Tensor& y, const Tensor& v) { return Tensors{where(y <= 0, 0, v)}; },
     .cheap = true,
     .infer = infer_number,
 });
@@ -82,8 +82,10 @@ inline Tensor selu(const Operand& x) {
   return 1.0507009873554804934193349852946 * elu(x, 1.6732632423543772848170429916717);
 }
 
-// x between −1 and 1, these beyond; the derivative at ±1 is 1, as in JAX.
-inline Tensor hardtanh(const Operand& x, double low = -1, double high = 1) { return clamp(x, low, high); }
+// x between −1 and 1, these beyond. Unlike that of clamp the derivative at ±1 is 0, as in PyTorch, relu6 included.
+inline Tensor hardtanh(const Operand& x, double low = -1, double high = 1) {
+  return where(x <= low, low, where(x >= high, high, x));
+}
 
 // d hardsigmoid(x) = dx/6 where 0 < y < 1, else 0 (at ±3, too)
 inline constexpr Op hardsigmoid_op = elementwise({

@@ -66,7 +66,7 @@ Tensor argmin(const Tensor& x, int axis, Where where) {
   const Operand operand(x, where);
   if (x.dtype() == Dtype::u32)
     return argmax(full_like(x, double(std::numeric_limits<std::uint32_t>::max()), where) - operand, axis, where);
-  return argmax(x.dtype() == Dtype::i32 ? Tensor(-1 - operand) : neg(operand), axis, where);
+  return argmax(is_signed(x.dtype()) ? Tensor(-1 - operand) : neg(operand), axis, where);
 }
 
 }  // namespace tapeloop

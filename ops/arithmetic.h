@@ -205,7 +205,7 @@ inline constexpr Op cast_op = elementwise({
     .infer = [](const Op&, std::span<const Type> in, const Attrs& attrs,
                 const Where&) { return Type{attrs.get<Dtype>("dtype"), in[0].shape, nullptr}; },
 });
-// x in another dtype. Floats become integers by truncation, saturated, NaN as 0; i32 and u32 wrap into each other; to
+// x in another dtype. Floats become integers by truncation, saturated, NaN as 0; integers wrap into each other; to
 // boolean is x != 0. Gradients pass between f32 and f64 only.
 inline Tensor cast(const Tensor& x, Dtype to, Where at) {
   if (!x.is_empty() && x.dtype() == to) return x;

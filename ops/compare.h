@@ -137,14 +137,15 @@ inline constexpr Op minimum_op = elementwise({
 // The smaller of two; NaN if either is; −0 < +0.
 inline Tensor minimum(const Operand& a, const Operand& b) { return record(minimum_op, {a, b}); }
 
-// d clamp(x, l, h) = dx where l ≤ x ≤ h, at both bounds too; dl where x < l, dh where max(x, l) > h
+// d clamp(x, l, h) = dx where l ≤ x ≤ h, at both bounds too, not at NaN; dl where x < l, dh where max(x, l) > h
 inline constexpr Op clamp_op = elementwise({
     .name = "clamp",
     .lanes = [](Lanes x) { return lane::min(lane::max(x[0], x[1]), x[2]); },
     .flow =
         [](const Tensors& x, const Tensor&, const Tensor& v) {
           const Tensor below = x[0]<x[1], above = where(below, x[1], x[0])> x[2];
-          return Tensors{where(below, 0, where(above, 0, v)), where(above, 0, where(below, v, 0)), where(above, v, 0)};
+          return Tensors{where(x[0] >= x[1], where(x[0] <= x[2], v, 0), 0), where(above, 0, where(below, v, 0)),
+                         where(above, v, 0)};
         },
     .cheap = true,
     .infer = infer_number,

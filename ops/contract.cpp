@@ -66,6 +66,56 @@ Equation parse(std::string_view text, std::size_t operands, const Where& where) 
   return equation;
 }
 
+// The equation with letters in the place of "...", for the axes that the other letters of an operand leave.
+std::string without_dots(std::string_view text, const Tensors& operands, const Where& where) {
+  constexpr std::string_view kDots = "...";
+  std::string equation(text);
+  if (equation.find(kDots) == std::string::npos) return equation;
+  Letters free;
+  for (char c = 'A'; c <= 'z'; ++c)
+    if (std::isalpha(static_cast<unsigned char>(c)) && equation.find(c) == std::string::npos) free += c;
+  // Number of axes behind the dots of each operand, and of the widest.
+  std::size_t widest = 0, operand = 0;
+  const std::size_t arrow = std::min(equation.find("->"), equation.size());
+  const auto axes_at = [&](std::size_t from) {
+    const std::size_t to = std::min(equation.find(',', from), arrow);
+    const auto named = std::count_if(equation.begin() + std::ptrdiff_t(from), equation.begin() + std::ptrdiff_t(to),
+                                     [](unsigned char c) { return std::isalpha(c); });
+    const std::size_t rank = operand < operands.size() ? std::size_t(operands[operand].rank()) : 0;
+    if (rank < std::size_t(named) || rank - std::size_t(named) > free.size())
+      throw Error(fmt::format("einsum: {}: operand {} has {} axes", text, operand, rank), where);
+    return rank - std::size_t(named);
+  };
+  std::vector<std::size_t> widths;
+  for (std::size_t from = 0; from <= arrow; ++operand) {
+    widths.push_back(axes_at(from));
+    const std::size_t to = std::min(equation.find(',', from), arrow);
+    if (equation.substr(from, to - from).find(kDots) != std::string::npos) widest = std::max(widest, widths.back());
+    from = to + 1;
+  }
+  const Letters all = free.substr(0, widest);
+  std::string result;
+  operand = 0;
+  bool behind = false;
+  for (std::size_t i = 0; i < equation.size(); ++i) {
+    if (equation[i] == ',') ++operand;
+    if (equation.compare(i, 2, "->") == 0) behind = true;
+    if (equation.compare(i, 3, kDots) == 0) {
+      result += behind ? all : all.substr(widest - widths[operand]);
+      i += 2;
+    } else {
+      result += equation[i];
+    }
+  }
+  if (behind) return result;
+  // Without an arrow the axes of the dots come first, then the letters that occur once.
+  Letters once;
+  for (char c : equation)
+    if (std::isalpha(static_cast<unsigned char>(c)) && std::count(equation.begin(), equation.end(), c) == 1) once += c;
+  std::sort(once.begin(), once.end());
+  return result + "->" + all + once;
+}
+
 Named ordered(const Named& a, const Letters& letters, const Where& where) {
   std::vector<int> order;
   for (char c : letters) order.push_back(int(a.letters.find(c)));
@@ -149,11 +199,12 @@ Tensor outer(const Tensor& a, const Tensor& b, Where where) {
   return Operand(reshape(a, column, where), where) * b;
 }
 
-Tensor einsum(std::string_view equation, const Tensors& operands, Where where) {
+Tensor einsum(std::string_view text, const Tensors& operands, Where where) {
+  for (const Tensor& x : operands) check_value("einsum", x, where);
+  const std::string equation = without_dots(text, operands, where);
   const Equation letters = parse(equation, operands.size(), where);
   std::vector<Named> named;
   for (std::size_t i = 0; i < operands.size(); ++i) {
-    check_value("einsum", operands[i], where);
     if (operands[i].rank() != int(letters.operands[i].size()))
       throw Error(fmt::format("einsum: {}: '{}' for {}", equation, letters.operands[i], to_string(operands[i].type())),
                   where, "one letter for each axis");

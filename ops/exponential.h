@@ -34,15 +34,16 @@ inline constexpr Op rsqrt_op = elementwise({
 // 1/√x; inf at 0.
 inline Tensor rsqrt(const Operand& x) { return record(rsqrt_op, {x}); }
 
-// d bᵉ = e bᵉ⁻¹ db + log(b) bᵉ de; the first is 0 where e = 0, at b = 0 too; the second takes log(0) as 0.
+// d bᵉ = e bᵉ⁻¹ db + log(b) bᵉ de; the first is 0 where e = 0, whatever b is; the second is 0 where b = 0 and e ≥ 0.
 inline constexpr Op pow_op = elementwise({
     .name = "pow",
     .lanes = [](Lanes x) { return lane::pow(x[0], x[1]); },
     .partials =
         [](const Tensors& x, const Tensor& y) {
           const Tensor &b = x[0], &e = x[1];
-          const Tensor safe = where(logical_and(b == 0, e == 0), 1, b);  // 0 · 0⁻¹
-          return Tensors{e * pow(safe, e - 1), log(where(b == 0, 1, b)) * y};
+          // 0 · 0⁻¹ and 0 · NaN; what is neither positive nor negative is 0 or NaN
+          const Tensor safe = where(logical_and(e == 0, logical_not(abs(b) > 0)), 1, b);
+          return Tensors{e * pow(safe, e - 1), log(where(logical_and(b == 0, e >= 0), 1, b)) * y};
         },
     .infer = infer_float,
 });
@@ -94,13 +95,14 @@ inline constexpr Op log1p_op = elementwise({
 // log(1 + x), exact to rounding for small x.
 inline Tensor log1p(const Operand& x) { return record(log1p_op, {x}); }
 
-// d log(eᵃ + eᵇ) = σ(a − b) da + σ(b − a) db; half of each where they are equal, infinite ones too
+// d log(eᵃ + eᵇ) = σ(a − b) da + σ(b − a) db; half of each where both are the same infinity
 inline constexpr Op logaddexp_op = elementwise({
     .name = "logaddexp",
     .lanes = [](Lanes x) { return lane::logaddexp(x[0], x[1]); },
     .partials =
         [](const Tensors& x, const Tensor&) {
-          const Tensor difference = where(x[0] == x[1], 0, x[0] - x[1]);
+          const Tensor same = logical_and(x[0] == x[1], is_inf(x[0]));
+          const Tensor difference = where(same, 0, x[0] - x[1]);
           return Tensors{sigmoid(difference), sigmoid(neg(difference))};
         },
     .infer = infer_float,

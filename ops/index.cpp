@@ -20,7 +20,7 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 void check_indices(std::string_view op, const Type& indices, const Where& where) {
-  if (!is_integer(indices.dtype))
+  if (!is_integer(indices.dtype) || indices.dtype == Dtype::i64)
     throw Error(fmt::format("{}: indices are integers, got {}", op, to_string(indices)), where,
                 "cast(indices, Dtype::i32) converts");
 }
@@ -121,8 +121,10 @@ Tensor run_scatter_add(const Op&, std::span<const Tensor> in, const Attrs&, cons
     run(float());
   else if (type.dtype == Dtype::f64)
     run(double());
+  else if (type.dtype == Dtype::i64)
+    run(std::uint64_t());  // wraps
   else
-    run(std::uint32_t());  // wraps
+    run(std::uint32_t());
   return Tensor(type, std::move(buffer));
 }
 
@@ -184,6 +186,12 @@ constinit const Op scatter_add_op = {.name = "scatter_add",
                                      .jvp = jvp_scatter_add,
                                      .batch = batch_scatter_add};
 
+Tensor narrowed(const Tensor& indices, const Where& where) {
+  if (indices.is_empty() || indices.dtype() != Dtype::i64) return indices;
+  using Limits = std::numeric_limits<std::int32_t>;
+  return cast(clamp(Operand(indices, where), Limits::min(), Limits::max()), Dtype::i32, where);
+}
+
 Tensor indices_of_all(const Tensor& indices, const Extent& n, const Extent& rows, const Where& where) {
   const Dtype dtype = indices.dtype();
   const Tensor count = extent(rows, dtype, where), example = iota(indices.shape(), 0, dtype, where);
@@ -202,9 +210,10 @@ Tensor listed_rows(const Tensor& x, const Where& where) {
   return reshape(x, shape, where);
 }
 
-Tensor gather(const Tensor& table, const Tensor& indices, int axis, Where where) {
+Tensor gather(const Tensor& table, const Tensor& given, int axis, Where where) {
   check_value("gather", table, where);
-  check_value("gather", indices, where);
+  check_value("gather", given, where);
+  const Tensor indices = narrowed(given, where);
   axis = normal_axis("gather", axis, table.rank(), where);
   if (axis == 0) return rows(table, indices, kNaN, where);
   // The axis to the front, and the axes of the indices to where it was.
@@ -218,17 +227,18 @@ Tensor gather(const Tensor& table, const Tensor& indices, int axis, Where where)
 }
 
 Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Shape& shape, Where where) {
-  return record(scatter_add_op, {indices, updates}, {{"shape", shape}}, where);
+  return record(scatter_add_op, {narrowed(indices, where), updates}, {{"shape", shape}}, where);
 }
 
 Tensor scatter_add(const Tensor& indices, const Tensor& updates, const Tensor& start, Where where) {
   check_value("scatter_add", start, where);
-  return record(scatter_add_op, {indices, updates, start}, {{"shape", start.shape()}}, where);
+  return record(scatter_add_op, {narrowed(indices, where), updates, start}, {{"shape", start.shape()}}, where);
 }
 
-Tensor pick_along(const Tensor& x, const Tensor& indices, int axis, Where where) {
+Tensor pick_along(const Tensor& x, const Tensor& given, int axis, Where where) {
   check_value("pick_along", x, where);
-  check_value("pick_along", indices, where);
+  check_value("pick_along", given, where);
+  const Tensor indices = narrowed(given, where);
   check_indices("pick_along", indices.type(), where);
   axis = normal_axis("pick_along", axis, x.rank(), where);
   Shape rest = x.shape();
@@ -247,8 +257,9 @@ Tensor pick_along(const Tensor& x, const Tensor& indices, int axis, Where where)
   return sum(tapeloop::where(Operand(mask, where), x, 0), axis, false, where);
 }
 
-Tensor one_hot(const Tensor& indices, const Extent& n, Dtype dtype, Where where) {
-  check_value("one_hot", indices, where);
+Tensor one_hot(const Tensor& given, const Extent& n, Dtype dtype, Where where) {
+  check_value("one_hot", given, where);
+  const Tensor indices = narrowed(given, where);
   check_indices("one_hot", indices.type(), where);
   Shape shape = indices.shape();
   shape.push_back(n);
@@ -280,7 +291,8 @@ void check_flat(const Shape& shape, const Where& where) {
 
 }  // namespace
 
-Tensor flat_along(const Shape& shape, const Tensor& indices, int axis, const Where& where) {
+Tensor flat_along(const Shape& shape, const Tensor& given, int axis, const Where& where) {
+  const Tensor indices = narrowed(given, where);
   check_flat(shape, where);
   check_indices("take_along", indices.type(), where);
   Shape rest = indices.shape(), want = shape;
@@ -300,7 +312,8 @@ Tensor flat_along(const Shape& shape, const Tensor& indices, int axis, const Whe
   return tapeloop::where(Operand(along.inside, where), flat, kOutside);
 }
 
-Tensor flat_nd(const Shape& shape, const Tensor& indices, const Where& where) {
+Tensor flat_nd(const Shape& shape, const Tensor& given, const Where& where) {
+  const Tensor indices = narrowed(given, where);
   check_flat(shape, where);
   check_indices("gather_nd", indices.type(), where);
   const std::int64_t k = indices.rank() > 0 ? indices.size(-1).pin() : 0;

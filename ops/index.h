@@ -1,6 +1,6 @@
 // Choosing elements by integer tensors: embedding look-up, its derivative, and what losses need.
 //
-// Indices are i32 or u32. A negative one counts from the end. One outside the axis is no error, since a compiled program
+// Indices are i32, u32 or i64, which are narrowed to i32: tables have less than 2³¹ rows. A negative one counts from the end. One outside the axis is no error, since a compiled program
 // has nobody to tell: gather gives NaN there (0 for integers and booleans), everything else leaves it out. So a wrong
 // index shows up at once in the values, the same way interpreted and compiled.
 #pragma once
@@ -32,6 +32,9 @@ Tensor gather_nd(const Tensor& x, const Tensor& indices, Where where = Where::cu
 
 // 1 at the index, 0 elsewhere, along a new last axis of extent n.
 Tensor one_hot(const Tensor& indices, const Extent& n, Dtype dtype = Dtype::f32, Where where = Where::current());
+
+// Indices in i64 as i32: those that do not fit are outside of every axis, and so are the ends that they become. Others stay.
+Tensor narrowed(const Tensor& indices, const Where& where);
 
 // Positions in a tensor of `shape` that is laid out in a row, from positions along one axis (take_along) or along the first
 // k axes (gather_nd); −2³¹, which is outside of all tensors, where one is outside of its axis. Throws Error when the

@@ -17,13 +17,12 @@ void needs_float(std::string_view op, const Tensor& x, const Where& where) {
                 "cast(x, Dtype::f32) converts");
 }
 
-// f(x) where x > 0, and 0 with derivative 0 elsewhere.
+// f(x) where x > 0; elsewhere 0·x, which is 0 with derivatives 0 of every order, and NaN for NaN.
 template <class F>
 Tensor where_positive(const Tensor& x, const Where& where, const F& f) {
   const Tensor positive = Operand(x, where) > 0;
   const Tensor safe = tapeloop::where(Operand(positive, where), x, 1);
-  return tapeloop::where(Operand(positive, where), f(Operand(safe, where)),
-                         tapeloop::where(Operand(positive, where), 0, x));
+  return tapeloop::where(Operand(positive, where), f(Operand(safe, where)), 0 * Operand(x, where));
 }
 
 // How many elements are reduced into one.

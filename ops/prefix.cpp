@@ -117,9 +117,10 @@ Pushforward jvp_cumprod(const Record& r, const Tensors& in, const Tensors& dots)
   return {y, {d.forth(in[0], d.at(d.earlier(y, 1)) * dots[0])}};
 }
 
-// Where the maximum is another one than before: there its element receives all that flows up to the next one.
+// Where the maximum is another element than before: there it receives all that flows up to the next one. Of equal ones the
+// later takes over; nothing but a NaN does from a NaN.
 Tensor is_new_maximum(const Direction& d, const Tensor& x, const Tensor& y) {
-  return logical_not(d.at(d.at(x) <= d.earlier(y, -kInfinity)));
+  return logical_or(d.at(d.at(x) >= d.earlier(y, -kInfinity)), d.at(d.at(x) != x));
 }
 Pullback vjp_cummax(const Record& r, const Tensors& in, const Demand&) {
   const Tensor y = again(r, in);
@@ -140,7 +141,9 @@ struct LogWeights {
   Tensor before, here;
   LogWeights(const Direction& d, const Tensor& x, const Tensor& y) {
     const Tensor last = d.earlier(y, -kInfinity);
-    const Tensor difference = where(d.at(last) == x, 0, d.at(last) - x);
+    // Of two of one infinity; the derivative of an ordinary tie is that of the difference.
+    const Tensor same = logical_and(d.at(d.at(last) == x), d.at(is_inf(d.at(x))));
+    const Tensor difference = where(d.at(same), 0, d.at(last) - x);
     before = sigmoid(d.at(difference));
     here = sigmoid(neg(d.at(difference)));
   }

@@ -16,7 +16,8 @@ Tensor cumsum(const Tensor& x, const Tensor& keep, int axis = -1, bool reverse =
 // y[i] = x[i] · y[i − 1]. Integers wrap. The derivative is right where elements are zero.
 Tensor cumprod(const Tensor& x, int axis = -1, bool reverse = false, Where where = Where::current());
 
-// y[i] = max(x[i], y[i − 1]) (min): a NaN stays. The gradient goes to the first element that is the greatest (smallest).
+// y[i] = max(x[i], y[i − 1]) (min): a NaN stays. Of equal elements the last so far has the gradient,
+// as in PyTorch.
 Tensor cummax(const Tensor& x, int axis = -1, bool reverse = false, Where where = Where::current());
 Tensor cummin(const Tensor& x, int axis = -1, bool reverse = false, Where where = Where::current());
 

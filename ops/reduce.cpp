@@ -156,6 +156,8 @@ Tensor run_fold(const Op& op, std::span<const Tensor> in, const Attrs& attrs, co
     run(float());
   else if (type.dtype == Dtype::f64)
     run(double());
+  else if (type.dtype == Dtype::i64)
+    run(std::uint64_t());
   else
     run(std::uint32_t());
   return Tensor(type, std::move(buffer));
@@ -352,6 +354,7 @@ double neutral_of(LaneOp fold, Dtype dtype) {
   const bool greatest = fold == LaneOp::max;
   if (is_float(dtype)) return greatest ? -kInfinity : kInfinity;
   if (dtype == Dtype::u32) return greatest ? 0 : double(std::numeric_limits<std::uint32_t>::max());
+  if (dtype == Dtype::i64) return greatest ? -0x1p63 : 0x1p63;  // which converts to the greatest i64
   return greatest ? double(std::numeric_limits<std::int32_t>::lowest())
                   : double(std::numeric_limits<std::int32_t>::max());
 }

@@ -97,7 +97,7 @@ Tensors covered(std::string_view op, const Tensor& x, const Tensors& starts, con
     if (sizes[i].value() < 0 || sizes[i].value() > n.value())
       throw Error(fmt::format("{}: sizes {} of {}", op, to_string(sizes), to_string(x.shape())), where);
     const Tensor last = extent(n - sizes[i], Dtype::i32, where);
-    const Tensor first = clamp(Operand(cast(starts[i], Dtype::i32, where), where), 0, last);
+    const Tensor first = clamp(Operand(cast(narrowed(starts[i], where), Dtype::i32, where), where), 0, last);
     positions.push_back(Operand(iota({sizes[i]}, 0, Dtype::i32, where), where) + first);
   }
   return positions;
@@ -115,7 +115,7 @@ constinit const Op scatter_set_op = {.name = "scatter_set",
 
 Tensor scatter(const Tensor& start, const Tensor& indices, const Tensor& updates, Scatter mode, Where where) {
   check_operands("scatter", {start, indices, updates}, where);
-  return write(start, indices, updates, mode, where);
+  return write(start, narrowed(indices, where), updates, mode, where);
 }
 
 Tensor scatter_along(const Tensor& start, const Tensor& indices, const Tensor& updates, int axis, Scatter mode,

@@ -12,6 +12,7 @@ namespace tapeloop {
 namespace {
 
 bool holds(Dtype dtype, double value) {
+  if (dtype == Dtype::i64) return value >= -0x1p63 && value <= 0x1p63;  // an integer that meets it is one itself
   if (dtype == Dtype::i32) return value >= -0x1p31 && value < 0x1p31;
   return dtype != Dtype::u32 || (value >= 0 && value < 0x1p32);
 }
@@ -54,7 +55,12 @@ Tensor record(const Op& op, std::initializer_list<Operand> operands, Attrs attrs
     if (!holds(dtype, operand.scalar))
       throw Error(fmt::format("{}: {} does not hold the scalar {}", op.name, name_of(dtype), operand.scalar), where,
                   "cast(x, dtype) gives the tensor a dtype that does");
-    tensors.push_back(full(shape, operand.scalar, dtype, where));
+    // An integer that no double holds is a tensor of its own.
+    if (dtype == Dtype::i64 && i64_of(operand.scalar) != operand.integer)
+      tensors.push_back(
+          broadcast_to(constant(Tensor::of(std::vector<std::int64_t>{operand.integer}, {})), shape, where));
+    else
+      tensors.push_back(full(shape, operand.scalar, dtype, where));
   }
   return record(op, tensors, std::move(attrs), where);
 }

@@ -44,6 +44,9 @@ Tensor run_iota(const Op&, std::span<const Tensor>, const Attrs& attrs, const Ty
     case Dtype::i32:
       count_up<std::int32_t>(buffer->data(), count, size, inner);
       break;
+    case Dtype::i64:
+      count_up<std::int64_t>(buffer->data(), count, size, inner);
+      break;
     default:
       count_up<std::uint32_t>(buffer->data(), count, size, inner);
       break;

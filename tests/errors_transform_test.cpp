@@ -322,8 +322,8 @@ TEST_CASE("mistakes: branches") {
       {"while_loop: a tensor of the state vanishes",
        [] {
          auto condition = [](const Model& m) { return sum(m.w) < 9; };
-         (void)while_loop(
-             condition, [](const Model& m) { return Model{m.w * 2, Tensor()}; }, Model{x({2}), x({2})});  // <-
+         auto step = [](const Model& m) { return Model{m.w * 2, Tensor()}; };
+         (void)while_loop(condition, step, Model{x({2}), x({2})});  // <-
        }},
       {"while_loop: no state",
        [] {

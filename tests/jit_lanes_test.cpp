@@ -23,7 +23,7 @@ namespace tapeloop {
 namespace {
 
 constexpr int kCount = 16 * 40 + 7;  // some for the loop of single elements
-constexpr std::array kDtypes = {Dtype::f32, Dtype::f64, Dtype::i32, Dtype::u32, Dtype::boolean};
+constexpr std::array kDtypes = {Dtype::f32, Dtype::f64, Dtype::i32, Dtype::u32, Dtype::i64, Dtype::boolean};
 constexpr std::array kFloats = {Dtype::f32, Dtype::f64};
 constexpr std::array kIntegers = {Dtype::i32, Dtype::u32};
 
@@ -86,6 +86,8 @@ Array array_of(Random& random) {
       value = std::int32_t(element<std::uint32_t>(random));
     else if constexpr (std::is_same_v<T, std::uint32_t>)
       value = random() % 3 == 0 ? special<std::uint32_t>(random) : std::uint32_t(random());
+    else if constexpr (std::is_same_v<T, std::int64_t>)
+      value = random() % 3 == 0 ? special<T>(random) : random() % 2 == 0 ? T(random() % 200) - 100 : T(random());
     else
       value = element<T>(random);
     std::memcpy(reinterpret_cast<char*>(array.data()) + std::size_t(i) * sizeof(T), &value, sizeof(T));
@@ -103,6 +105,8 @@ Array array_of(Dtype dtype, Random& random) {
       return array_of<std::int32_t>(random);
     case Dtype::u32:
       return array_of<std::uint32_t>(random);
+    case Dtype::i64:
+      return array_of<std::int64_t>(random);
     default:
       return array_of<bool>(random);
   }
@@ -245,7 +249,7 @@ class Writer {
 
   // One instruction of kind `op`, on operands of any dtypes that it allows.
   Lane write(LaneOp op) {
-    const Dtype number = one_of(std::array{Dtype::f32, Dtype::f64, Dtype::i32, Dtype::u32});
+    const Dtype number = one_of(std::array{Dtype::f32, Dtype::f64, Dtype::i32, Dtype::u32, Dtype::i64});
     const Dtype real = one_of(kFloats);
     switch (op) {
       case LaneOp::add:
@@ -254,8 +258,10 @@ class Writer {
         return any(number) - any(number);
       case LaneOp::mul:
         return any(number) * any(number);
-      case LaneOp::div:
-        return any(real) / any(real);
+      case LaneOp::div: {
+        const Dtype divided = one_of(std::array{Dtype::f32, Dtype::f64, Dtype::i64});
+        return any(divided) / any(divided);
+      }
       case LaneOp::fma:
         return lane::fma(any(real), any(real), any(real));
       case LaneOp::neg:
@@ -289,7 +295,7 @@ class Writer {
       case LaneOp::and_:
       case LaneOp::or_:
       case LaneOp::xor_: {
-        const Dtype dtype = one_of(std::array{Dtype::i32, Dtype::u32, Dtype::boolean});
+        const Dtype dtype = one_of(std::array{Dtype::i32, Dtype::u32, Dtype::i64, Dtype::boolean});
         const Lane a = any(dtype), b = any(dtype);
         return op == LaneOp::and_ ? a & b : op == LaneOp::or_ ? a | b : a ^ b;
       }

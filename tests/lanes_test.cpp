@@ -316,22 +316,34 @@ TEST_CASE_TEMPLATE("lanes: comparisons of floats", T, float, double) {
   check<bool>("ge", xy, [](L l) { return l[0] >= l[1]; }, compare([](T a, T b) { return a >= b; }));
 }
 
-TEST_CASE_TEMPLATE("lanes: integers wrap", T, int32_t, uint32_t) {
+// What an i64 is divided into: towards 0, and to an end of its range where there is no quotient.
+std::int64_t quotient(std::int64_t a, std::int64_t b) {
+  if (b == 0) return a == 0 ? 0 : a > 0 ? INT64_MAX : INT64_MIN;
+  return a == INT64_MIN && b == -1 ? INT64_MAX : a / b;
+}
+
+TEST_CASE("lanes: division of i64") {
+  check<std::int64_t>(
+      "div", pairs<std::int64_t>(), [](L l) { return l[0] / l[1]; },
+      plain([](std::int64_t a, std::int64_t b) { return quotient(a, b); }));
+}
+
+TEST_CASE_TEMPLATE("lanes: integers wrap", T, int32_t, uint32_t, std::int64_t) {
+  using U = std::make_unsigned_t<T>;
   const auto x = singles<T>();
   const auto xy = pairs<T>();
-  const auto wrapped = [](auto f) { return [f](bool, auto... a) { return T(uint32_t(f(uint64_t(uint32_t(a))...))); }; };
+  const auto wrapped = [](auto f) { return [f](bool, auto... a) { return T(U(f(uint64_t(U(a))...))); }; };
   check<T>("add", xy, [](L l) { return l[0] + l[1]; }, wrapped([](uint64_t a, uint64_t b) { return a + b; }));
   check<T>("sub", xy, [](L l) { return l[0] - l[1]; }, wrapped([](uint64_t a, uint64_t b) { return a - b; }));
   check<T>("mul", xy, [](L l) { return l[0] * l[1]; }, wrapped([](uint64_t a, uint64_t b) { return a * b; }));
   check<T>("neg", x, [](L l) { return -l[0]; }, wrapped([](uint64_t a) { return ~a + 1; }));
-  check<T>(
-      "abs", x, [](L l) { return lane::abs(l[0]); },
-      plain([](T a) { return T(uint32_t(std::int64_t(a) < 0 ? -std::int64_t(a) : std::int64_t(a))); }));
+  check<T>("abs", x, [](L l) { return lane::abs(l[0]); }, plain([](T a) { return T(a < 0 ? U(0) - U(a) : U(a)); }));
   check<T>("min", xy, [](L l) { return lane::min(l[0], l[1]); }, plain([](T a, T b) { return b < a ? b : a; }));
   check<T>("max", xy, [](L l) { return lane::max(l[0], l[1]); }, plain([](T a, T b) { return b > a ? b : a; }));
   check<bool>("eq", xy, [](L l) { return l[0] == l[1]; }, plain([](T a, T b) { return a == b; }));
   check<bool>("lt", xy, [](L l) { return l[0] < l[1]; }, plain([](T a, T b) { return a < b; }));
   check<bool>("le", xy, [](L l) { return l[0] <= l[1]; }, plain([](T a, T b) { return a <= b; }));
+  if constexpr (sizeof(T) == 8) return;  // no shifts
   for (int n : {0, 1, 13, 31}) {
     check<T>("shl", x, [n](L l) { return l[0] << n; }, wrapped([n](uint64_t a) { return a << n; }));
     // In 64 bits the sign comes along or zeros do, as the dtype has it.
@@ -345,7 +357,7 @@ TEST_CASE("lanes: mulhi") {
       plain([](uint32_t a, uint32_t b) { return uint32_t(uint64_t(a) * uint64_t(b) >> 32); }));
 }
 
-TEST_CASE_TEMPLATE("lanes: bitwise", T, int32_t, uint32_t, bool) {
+TEST_CASE_TEMPLATE("lanes: bitwise", T, int32_t, uint32_t, std::int64_t, bool) {
   const auto xy = pairs<T>();
   check<T>("and", xy, [](L l) { return l[0] & l[1]; }, plain([](T a, T b) { return T(a & b); }));
   check<T>("or", xy, [](L l) { return l[0] | l[1]; }, plain([](T a, T b) { return T(a | b); }));
@@ -356,7 +368,7 @@ TEST_CASE_TEMPLATE("lanes: bitwise", T, int32_t, uint32_t, bool) {
   }
 }
 
-TEST_CASE_TEMPLATE("lanes: select moves bits", T, float, double, int32_t, uint32_t, bool) {
+TEST_CASE_TEMPLATE("lanes: select moves bits", T, float, double, int32_t, uint32_t, std::int64_t, bool) {
   std::vector<std::tuple<bool, T, T>> rows;
   for (const bool c : {false, true})
     for (const auto& [x, y] : pairs<T>()) rows.emplace_back(c, x, y);
@@ -413,11 +425,12 @@ void check_conversion() {
   }
 }
 
-TEST_CASE_TEMPLATE("lanes: convert", From, float, double, int32_t, uint32_t, bool) {
+TEST_CASE_TEMPLATE("lanes: convert", From, float, double, int32_t, uint32_t, std::int64_t, bool) {
   check_conversion<float, From>();
   check_conversion<double, From>();
   check_conversion<int32_t, From>();
   check_conversion<uint32_t, From>();
+  check_conversion<std::int64_t, From>();
   check_conversion<bool, From>();
 }
 
@@ -504,6 +517,8 @@ TEST_CASE("lanes: literals") {
   CHECK(program.code[f.literal(Dtype::u32, -1).id()].bits == 0xffffffffu);
   CHECK(program.code[f.literal(Dtype::u32, 0xfffffffe).id()].bits == 0xfffffffeu);
   CHECK(program.code[f.literal(Dtype::i32, -2).id()].bits == 0xfffffffeu);
+  CHECK(program.code[f.literal(Dtype::i64, -2).id()].bits == 0xfffffffffffffffeu);
+  CHECK(program.code[f.literal(Dtype::i64, 0x1p63).id()].bits == 0x7fffffffffffffffu);
   CHECK(program.code[f.literal(Dtype::boolean, 3).id()].bits == 1);
 }
 

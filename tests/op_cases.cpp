@@ -29,6 +29,7 @@ double clip(double x, double low, double high) { return std::isnan(x) ? x : std:
 Tensor truth(const Tensor& condition, const Tensor& like) { return cast(condition, like.dtype()); }
 // Operands as integers, negative ones and zeros among them.
 Tensor whole(const Tensor& x) { return cast(x * 10, Dtype::i32); }
+Tensor wide(const Tensor& x) { return cast(x * 10, Dtype::i64); }
 
 }  // namespace
 
@@ -49,16 +50,16 @@ std::vector<OpCase> elementwise_cases() {
       {"fmod", kBinary, -2, 2, [](T x) { return fmod(x[0], x[1]); }, false, [](V x) { return std::abs(x[0] / x[1]) < 0x1p53 ? std::fmod(x[0], x[1]) : kNan; }},
       {"remainder", kBinary, -2, 2, [](T x) { return remainder(x[0] * 0.2 - 7, x[1] * 0.1 + 3); }, true},
       {"remainder", kBinary, -2, 2, [](T x) { return remainder(x[0], x[1]); }, false, [](V x) { return std::abs(x[0] / x[1]) < 0x1p53 ? modulo(x[0], x[1]) : kNan; }},
-      {"fmod", kBinary, -2, 2, [](T x) { return cast(fmod(whole(x[0]), whole(x[1])), x[0].dtype()); }, false},
-      {"remainder", kBinary, -2, 2, [](T x) { return cast(remainder(whole(x[0]), whole(x[1])), x[0].dtype()); }, false},
-      {"floor_divide", kBinary, -2, 2, [](T x) { return cast(floor_divide(whole(x[0]), whole(x[1])), x[0].dtype()); }, false},
+      {"fmod", kBinary, -2, 2, [](T x) { return cast(fmod(whole(x[0]), whole(x[1])), x[0].dtype()) + cast(fmod(wide(x[0]), wide(x[1])), x[0].dtype()); }, false},
+      {"remainder", kBinary, -2, 2, [](T x) { return cast(remainder(whole(x[0]), whole(x[1])), x[0].dtype()) + cast(remainder(wide(x[0]), wide(x[1])), x[0].dtype()); }, false},
+      {"floor_divide", kBinary, -2, 2, [](T x) { return cast(floor_divide(whole(x[0]), whole(x[1])), x[0].dtype()) + cast(floor_divide(wide(x[0]), wide(x[1])), x[0].dtype()); }, false},
       {"abs", kUnary, -2, 2, [](T x) { return abs(x[0]); }, true, [](V x) { return std::abs(x[0]); }},
       {"sign", kUnary, -2, 2, [](T x) { return sign(x[0]); }, false, [](V x) { return std::isnan(x[0]) ? kNan : double((x[0] > 0) - (x[0] < 0)); }},
       {"floor", kUnary, -2, 2, [](T x) { return floor(x[0]); }, false, [](V x) { return std::floor(x[0]); }},
       {"ceil", kUnary, -2, 2, [](T x) { return ceil(x[0]); }, false, [](V x) { return std::ceil(x[0]); }},
       {"round", kUnary, -2, 2, [](T x) { return round(x[0]); }, false, [](V x) { return std::nearbyint(x[0]); }},
       {"trunc", kUnary, -2, 2, [](T x) { return trunc(x[0]); }, false, [](V x) { return std::trunc(x[0]); }},
-      {"cast", kUnary, -2, 2, [](T x) { return cast(cast(x[0], Dtype::i32), x[0].dtype()); }, false},
+      {"cast", kUnary, -2, 2, [](T x) { return cast(cast(cast(cast(x[0], Dtype::i32), Dtype::i64), Dtype::i32), x[0].dtype()); }, false},
       {"cast", kUnary, -2, 2, [](T x) { return cast(square(cast(x[0], Dtype::f64)), x[0].dtype()); }},
       {"stop_gradient", kUnary, -2, 2, [](T x) { return x[0] * stop_gradient(x[0]); }, false},
 

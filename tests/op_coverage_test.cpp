@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 
 // Not ops: pieces that ops are made of, and keys, which the random ops' lines use.
 const std::set<std::string> kNotOps{"record",
+                                    "narrowed",
                                     "broadcast_axes",
                                     "flat_along",
                                     "flat_nd",

@@ -61,7 +61,8 @@ TEST_CASE("save: every dtype, shape and number comes back as it was, with the me
   };
   const All all{Tensor::of(std::vector<float>{0.1F, -0.0F, INFINITY, NAN}, {2, 2}),
                 full({}, 1.0 / 3, Dtype::f64),
-                {Tensor::of(std::vector<int>{-1, 7}, {2, 1}), Tensor::of(std::vector<std::uint32_t>{4294967295U}, {1})},
+                {Tensor::of(std::vector<int>{-1, 7}, {2, 1}), Tensor::of(std::vector<std::uint32_t>{4294967295U}, {1}),
+                 Tensor::of(std::vector<std::int64_t>{INT64_MIN, 9007199254740993}, {2})},
                 (Tensor::of(std::vector<int>{0, 1, 2}, {3}) != 0),
                 Tensor(),
                 zeros({0, 3}).materialized(),

@@ -1,5 +1,6 @@
 // The functions that derivative test cases written for PyTorch call, said in ops of ours. A new op needs one line here.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "ad/arithmetic.h"
@@ -49,25 +50,49 @@ namespace {
 
 Shape shape_of(const std::vector<std::int64_t>& sizes) { return Shape(sizes.begin(), sizes.end()); }
 
-// max and min: of everything, of two tensors, or along an axis with the places.
+// The first place of the greatest (smallest) element: along an axis, or of all.
+Value best_place(const Args& a, bool greatest) {
+  const Tensor x = numeric(a.tensor(0, "input"));
+  if (!a.find(1, "dim")) {
+    const Tensor all = reshape(x, {-1});
+    return tensor_value(greatest ? argmax(all, 0) : argmin(all, 0));
+  }
+  const int axis = int(a.number(1, "dim")), from = axis < 0 ? axis + x.rank() : axis;
+  const Tensor place = greatest ? argmax(x, axis) : argmin(x, axis);
+  return tensor_value(keeps(a) ? expand_dims(place, from) : place);
+}
+
+// max and min: of everything, of two tensors, or along an axis with the places: there the gradient goes to the place alone.
 Value best(const Args& a, bool greatest) {
   const Value* second = a.find(1, "other");
+  if (a.positional.size() > 1 && !a.positional[0].is_tensor()) {
+    // Python's own, of numbers.
+    Value most = a.positional[0];
+    for (const Value& v : a.positional)
+      if (greatest ? as_number(v) > as_number(most) : as_number(v) < as_number(most)) most = v;
+    return most;
+  }
+  if (const List* list = a.positional.at(0).as<List>()) return best({a.function, *list->items, {}}, greatest);
   const Tensor x = a.tensor(0, "input");
   if (second && second->is_tensor()) {
     const auto [p, q] = promoted(a.positional[0], *second);
     return tensor_value(greatest ? maximum(p, q) : minimum(p, q));
   }
   const Axes axes = axes_of(a);
-  const Tensor y = greatest ? max(x, axes, keeps(a)) : min(x, axes, keeps(a));
-  if (axes.all) return tensor_value(y);
-  const Tensor place = argmax(greatest ? x : -x, axes.list[0]);
-  return list_value({tensor_value(y), tensor_value(keeps(a) ? expand_dims(place, axes.list[0]) : place)});
+  if (axes.all) return tensor_value(greatest ? max(x) : min(x));
+  if (x.rank() == 0) return list_value({a.positional[0], tensor_value(frozen({0}, {}, Dtype::i32))});
+  const int axis = axes.list.at(0) < 0 ? axes.list[0] + x.rank() : axes.list[0];
+  const Tensor place = expand_dims(greatest ? argmax(x, axis) : argmin(x, axis), axis);
+  const Tensor value = take_along(x, place, axis);
+  return list_value(
+      {tensor_value(keeps(a) ? value : squeeze(value, axis)), tensor_value(keeps(a) ? place : squeeze(place, axis))});
 }
 
 Value made(const Args& a, double value) {
   const Value* dtype = a.find(99, "dtype");
   return tensor_value(full(shape_of(a.integers(0, "size")), value, dtype ? *dtype->as<Dtype>() : Dtype::f64));
 }
+Args without_self(const Args& a) { return {a.function, {a.positional.begin() + 1, a.positional.end()}, a.named}; }
 Value alike(const Args& a, double value) { return tensor_value(full_like(a.tensor(0, "input"), value)); }
 
 Value same(const Args& a) { return tensor_value(a.tensor(0, "input")); }
@@ -89,18 +114,30 @@ void elementwise_functions(Table& t) {
   t["floor"] = unary(floor);
   t["sign"] = unary(sign);
   t["square"] = unary(square);
-  t["neg"] = unary(neg);
+  t["neg"] = t["negative"] = unary(neg);
+  t["absolute"] = t["fabs"] = t["abs"];
   t["isnan"] = unary(is_nan);
   t["softplus"] = [](const Args& a) {
-    if (a.number(1, "beta", 1) != 1) throw NoSuchOp("softplus with beta");
-    return tensor_value(softplus(a.tensor(0, "input")));
+    const Tensor x = a.tensor(0, "input");
+    const double beta = a.number(1, "beta", 1), threshold = a.number(2, "threshold", 20);
+    const Tensor scaled = beta == 1 ? x : x * beta, y = softplus(scaled);
+    // Beyond the threshold it is x itself; by default that is the same to rounding.
+    return tensor_value(beta == 1 && threshold == 20 ? y : where(scaled > threshold, x, y / beta));
   };
   t["add"] = operation("+");
-  t["sub"] = operation("-");
-  t["mul"] = operation("*");
-  t["div"] = operation("/");
-  t["matmul"] = t["mm"] = t["mv"] = operation("@");
-  t["pow"] = [](const Args& a) { return binary("**", a.positional.at(0), *a.find(1, "exponent")); };
+  t["sub"] = t["subtract"] = operation("-");
+  t["mul"] = t["multiply"] = operation("*");
+  t["div"] = t["divide"] = t["true_divide"] = [](const Args& a) {
+    const std::string mode = a.text(2, "rounding_mode", "");
+    if (mode == "floor") return binary("//", a.positional.at(0), *a.find(1, "other"));
+    const Value quotient = binary("/", a.positional.at(0), *a.find(1, "other"));
+    return mode == "trunc" ? tensor_value(trunc(as_tensor(quotient))) : quotient;
+  };
+  t["matmul"] = t["mm"] = t["mv"] = t["bmm"] = [](const Args& a) {
+    const Value* other = a.find(1, a.function == "matmul" ? "other" : a.function == "mv" ? "vec" : "mat2");
+    return binary("@", a.positional.at(0), other ? *other : *a.find(1, "other"));
+  };
+  t["pow"] = t["float_power"] = [](const Args& a) { return binary("**", a.positional.at(0), *a.find(1, "exponent")); };
   t["eq"] = operation("==");
   t["ne"] = operation("!=");
   t["lt"] = operation("<");
@@ -110,11 +147,15 @@ void elementwise_functions(Table& t) {
   t["maximum"] = pairwise(maximum);
   t["minimum"] = pairwise(minimum);
   t["where"] = [](const Args& a) {
+    if (a.positional.size() == 1) return function_named("nonzero")({"nonzero", a.positional, {{"as_tuple", {true}}}});
+    if (a.function == "where" && a.positional.at(0).is_tensor() && a.positional.size() == 3 &&
+        as_tensor(a.positional[0]).dtype() != Dtype::boolean && as_tensor(a.positional[1]).dtype() == Dtype::boolean) {
+      // x.where(condition, y)
+      const auto [x, y] = promoted(a.positional[0], a.positional[2]);
+      return tensor_value(where(as_tensor(a.positional[1]), x, y));
+    }
     const auto [x, y] = promoted(a.positional.at(1), a.positional.at(2));
     return tensor_value(where(a.tensor(0, "condition"), x, y));
-  };
-  t["masked_fill"] = [](const Args& a) {
-    return tensor_value(where(a.tensor(1, "mask"), a.number(2, "value"), a.tensor(0, "input")));
   };
 }
 
@@ -128,44 +169,49 @@ void reduction_functions(Table& t) {
     }
     return tensor_value(sum(numeric(a.tensor(0, "input")), axes_of(a), keeps(a)));
   };
-  t["mean"] = [](const Args& a) { return tensor_value(mean(a.tensor(0, "input"), axes_of(a), keeps(a))); };
+  t["mean"] = [](const Args& a) { return tensor_value(mean(floating(a.tensor(0, "input")), axes_of(a), keeps(a))); };
   t["amax"] = [](const Args& a) { return tensor_value(max(a.tensor(0, "input"), axes_of(a), keeps(a))); };
   t["amin"] = [](const Args& a) { return tensor_value(min(a.tensor(0, "input"), axes_of(a), keeps(a))); };
   t["max"] = [](const Args& a) { return best(a, true); };
   t["min"] = [](const Args& a) { return best(a, false); };
-  t["argmax"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    return tensor_value(a.find(1, "dim") ? argmax(x, int(a.number(1, "dim"))) : argmax(reshape(x, {-1}), 0));
-  };
+  t["argmax"] = [](const Args& a) { return best_place(a, true); };
+  t["argmin"] = [](const Args& a) { return best_place(a, false); };
   t["logsumexp"] = [](const Args& a) { return tensor_value(logsumexp(a.tensor(0, "input"), axes_of(a), keeps(a))); };
   t["softmax"] = [](const Args& a) { return tensor_value(softmax(a.tensor(0, "input"), int(a.number(1, "dim", -1)))); };
+  t["softmin"] = [](const Args& a) {
+    return tensor_value(softmax(-a.tensor(0, "input"), int(a.number(1, "dim", -1))));
+  };
   t["log_softmax"] = [](const Args& a) {
     return tensor_value(log_softmax(a.tensor(0, "input"), int(a.number(1, "dim", -1))));
   };
-  t["cross_entropy"] = [](const Args& a) {
-    const Tensor each = -pick_along(log_softmax(a.tensor(0, "input"), 1), a.tensor(1, "target"), 1);
-    return reduced_loss(each, a, 99);
-  };
-  t["nll_loss"] = [](const Args& a) {
-    return reduced_loss(-pick_along(a.tensor(0, "input"), a.tensor(1, "target"), 1), a, 99);
-  };
-  t["mse_loss"] = [](const Args& a) {
-    return reduced_loss(square(a.tensor(0, "input") - a.tensor(1, "target")), a, 2);
-  };
-  t["l1_loss"] = [](const Args& a) { return reduced_loss(abs(a.tensor(0, "input") - a.tensor(1, "target")), a, 2); };
 }
 
 void shape_functions(Table& t) {
-  t["clone"] = t["contiguous"] = same;
+  t["clone"] = same;
+  // These give the tensor itself where nothing has to be done.
+  t["contiguous"] = t["cpu"] = t["positive"] = [](const Args& a) { return a.positional.at(0); };
   t["detach"] = [](const Args& a) { return tensor_value(stop_gradient(a.tensor(0, "input"))); };
-  t["reshape"] =
-      t["view"] = [](const Args& a) { return reshaped(a.positional.at(0), shape_of(a.integers(1, "shape"))); };
-  t["flatten"] = t["ravel"] = [](const Args& a) { return reshaped(a.positional.at(0), {-1}); };
-  t["t"] = t["T"] = t["mT"] = [](const Args& a) {
+  t["reshape"] = t["view"] = t["_unsafe_view"] = [](const Args& a) {
+    if (a.find(1, "dtype") && a.find(1, "dtype")->as<Dtype>()) throw NoSuchOp("view of another dtype");
+    return reshaped(a.positional.at(0), shape_of(a.integers(1, "shape")));
+  };
+  t["flatten"] = t["ravel"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input");
+    const int first = int(a.number(1, "start_dim", 0)), last = int(a.number(2, "end_dim", -1));
+    const int from = first < 0 ? first + x.rank() : first, to = last < 0 ? last + x.rank() : last;
+    Shape shape;
+    for (int i = 0; i < from; ++i) shape.push_back(x.size(i));
+    std::int64_t flat = 1;
+    for (int i = from; i <= to; ++i) flat *= x.size(i).value();
+    shape.push_back(flat);
+    for (int i = to + 1; i < x.rank(); ++i) shape.push_back(x.size(i));
+    return reshaped(a.positional[0], shape);
+  };
+  t["t"] = t["T"] = t["mT"] = t["H"] = t["mH"] = t["adjoint"] = [](const Args& a) {
     const int rank = a.tensor(0, "input").rank();
     return rank < 2 ? a.positional[0] : transposed(a.positional[0], exchanged(rank, -2, -1));
   };
-  t["transpose"] = [](const Args& a) {
+  t["transpose"] = t["swapaxes"] = t["swapdims"] = [](const Args& a) {
     return transposed(a.positional.at(0),
                       exchanged(a.tensor(0, "input").rank(), int(a.number(1, "dim0")), int(a.number(2, "dim1"))));
   };
@@ -210,10 +256,11 @@ void shape_functions(Table& t) {
     const int axis = int(a.number(2, "dim", 0));
     const std::int64_t n = x.size(axis).value();
     std::vector<std::int64_t> sizes;
-    if (a.find(1, "split_size_or_sections")->as<List>())
-      sizes = a.integers(1, "split_size_or_sections");
+    const char* name = a.named.contains("split_size") ? "split_size" : "split_size_or_sections";
+    if (a.find(1, name)->as<List>())
+      sizes = a.integers(1, name);
     else
-      for (std::int64_t left = n, size = std::int64_t(a.number(1, "split_size_or_sections")); left > 0; left -= size)
+      for (std::int64_t left = n, size = std::int64_t(a.number(1, name)); left > 0; left -= size)
         sizes.push_back(std::min(left, size));
     Values parts;
     std::int64_t start = 0;
@@ -224,10 +271,10 @@ void shape_functions(Table& t) {
     return list_value(parts);
   };
   t["chunk"] = [](const Args& a) {
-    Values parts;
-    for (const Tensor& part : chunk(a.tensor(0, "input"), int(a.number(1, "chunks")), int(a.number(2, "dim", 0))))
-      parts.push_back(tensor_value(part));
-    return list_value(parts);
+    const Value dim{Number{a.number(2, "dim", 0), true}};
+    const double n = double(a.tensor(0, "input").size(int(a.number(2, "dim", 0))).value());
+    const Value size{Number{std::ceil(n / a.number(1, "chunks")), true}};
+    return function_named("split")({"split", {a.positional.at(0), size, dim}, {}});
   };
   t["unbind"] = [](const Args& a) {
     Values rows;
@@ -256,51 +303,49 @@ void shape_functions(Table& t) {
     order.push_back(axis + 1);
     return tensor_value(transpose(stack(windows, axis), order));
   };
-}
-
-void index_functions(Table& t) {
-  t["index_select"] = [](const Args& a) {
-    return tensor_value(gather(a.tensor(0, "input"), a.tensor(2, "index"), int(a.number(1, "dim"))));
-  };
-  t["embedding"] = [](const Args& a) { return tensor_value(gather(a.tensor(1, "weight"), a.tensor(0, "input"))); };
-  t["index_add"] = [](const Args& a) {
-    if (a.number(1, "dim") != 0) throw NoSuchOp("index_add along another axis");
-    return tensor_value(scatter_add(a.tensor(2, "index"), a.tensor(3, "source"), a.tensor(0, "input")));
-  };
-  t["index_put"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    const Tensor at = a.tensors(1, "indices").at(0), values = broadcast_to(a.tensor(2, "values"), at.shape());
-    if (x.rank() != 1 || a.find(1, "indices")->as<List>()->items->size() != 1)
-      throw NoSuchOp("index_put into a matrix");
-    if (a.flag(3, "accumulate")) return tensor_value(scatter_add(at, values, x));
-    const Tensor taken = scatter_add(at, ones_like(values), x.shape());
-    return tensor_value(scatter_add(at, values, where(taken > 0, 0, x)));
-  };
-  t["one_hot"] = [](const Args& a) {
-    return tensor_value(one_hot(a.tensor(0, "input"), std::int64_t(a.number(1, "num_classes")), Dtype::i32));
-  };
+  t["split_with_sizes"] = t["split"];
 }
 
 void making_functions(Table& t) {
   t["tensor"] = t["as_tensor"] = [](const Args& a) {
     const Tensor x = as_tensor(a.positional.at(0));
     const Value* number = a.find(0, "data");
-    const Tensor y = number && number->as<Number>() && number->as<Number>()->integral ? cast(x, Dtype::i32) : x;
+    const bool integral = number && number->as<Number>() && number->as<Number>()->integral;
+    const Tensor y = integral ? cast(x, Dtype::i32) : number && number->as<bool>() ? cast(x, Dtype::boolean) : x;
     const Value* dtype = a.find(99, "dtype");
     return tensor_value(dtype ? cast(y, *dtype->as<Dtype>()) : y);
   };
   t["zeros"] = [](const Args& a) { return made(a, 0); };
   t["ones"] = [](const Args& a) { return made(a, 1); };
   t["full"] = [](const Args& a) {
+    const Value* value = a.find(1, "fill_value");
+    if (value && value->is_tensor())
+      return tensor_value(broadcast_to(as_tensor(*value), shape_of(a.integers(0, "size"))));
     return tensor_value(full(shape_of(a.integers(0, "size")), a.number(1, "fill_value"), Dtype::f64));
+  };
+  t["empty"] = t["new_zeros"] = [](const Args& a) { return made(a.function == "empty" ? a : without_self(a), 0); };
+  t["new_ones"] = [](const Args& a) { return made(without_self(a), 1); };
+  t["new_tensor"] = [](const Args& a) { return tensor_value(as_tensor(a.positional.at(1))); };
+  t["scalar_tensor"] = [](const Args& a) { return tensor_value(as_tensor(a.positional.at(0))); };
+  t["empty_like"] = [](const Args& a) { return alike(a, 0); };
+  t["linspace"] = [](const Args& a) {
+    return tensor_value(
+        linspace(a.number(0, "start"), a.number(1, "end"), std::int64_t(a.number(2, "steps")), Dtype::f64));
   };
   t["zeros_like"] = [](const Args& a) { return alike(a, 0); };
   t["ones_like"] = [](const Args& a) { return alike(a, 1); };
-  t["full_like"] = [](const Args& a) { return alike(a, a.number(1, "fill_value")); };
+  t["full_like"] = t["fill"] = [](const Args& a) {
+    const Value* value = a.find(1, a.named.contains("value") ? "value" : "fill_value");
+    if (!value) throw BadCase("fill: no value");
+    return tensor_value(broadcast_to(as_tensor(*value, a.tensor(0, "input").dtype()), a.tensor(0, "input").shape()));
+  };
   t["zero"] = t["zeros_like"];
-  t["fill"] = t["full_like"];
   t["copy"] = [](const Args& a) { return tensor_value(a.tensor(1, "src")); };
-  t["eye"] = [](const Args& a) { return tensor_value(eye(std::int64_t(a.number(0, "n")), Dtype::f64)); };
+  t["eye"] = [](const Args& a) {
+    const auto n = std::int64_t(a.number(0, "n")), m = std::int64_t(a.number(1, "m", double(n)));
+    const Tensor square = eye(std::max(n, m), Dtype::f64);
+    return tensor_value(slice(slice(square, 0, 0, n), 1, 0, m));
+  };
   t["arange"] = [](const Args& a) {
     const bool integral = std::all_of(a.positional.begin(), a.positional.end(),
                                       [](const Value& v) { return v.as<Number>() && v.as<Number>()->integral; });
@@ -308,11 +353,16 @@ void making_functions(Table& t) {
                  last = as_number(a.positional.at(a.positional.size() > 1 ? 1 : 0));
     const double step = a.number(2, "step", 1);
     std::vector<double> numbers;
-    for (int i = 0; first + i * step < last; ++i) numbers.push_back(first + i * step);
-    return tensor_value(frozen(numbers, {std::int64_t(numbers.size())}, integral ? Dtype::i32 : Dtype::f64));
+    for (int i = 0; step > 0 ? first + i * step < last : first + i * step > last; ++i)
+      numbers.push_back(first + i * step);
+    const Value* dtype = a.find(99, "dtype");
+    return tensor_value(frozen(numbers, {std::int64_t(numbers.size())},
+                               dtype      ? *dtype->as<Dtype>()
+                               : integral ? Dtype::i32
+                                          : Dtype::f64));
   };
-  t["to"] = t["type"] = [](const Args& a) {
-    const Value& to = a.positional.at(1);
+  t["type_as"] = t["to"] = t["type"] = [](const Args& a) {
+    const Value& to = a.positional.size() > 1 ? a.positional[1] : *a.find(1, "dtype");
     return tensor_value(cast(a.tensor(0, "input"), to.as<Dtype>() ? *to.as<Dtype>() : as_tensor(to).dtype()));
   };
   t["double"] = [](const Args& a) { return tensor_value(cast(a.tensor(0, "input"), Dtype::f64)); };
@@ -340,22 +390,23 @@ void python_functions(Table& t) {
     for (std::size_t i = 0;; ++i) {
       Values row;
       for (const Value& list : a.positional)
-        if (i < list.as<List>()->items->size()) row.push_back((*list.as<List>()->items)[i]);
+        if (const Values items = items_of(list); i < items.size()) row.push_back(items[i]);
       if (row.size() != a.positional.size()) return list_value(rows);
       rows.push_back(list_value(row));
     }
   };
   t["enumerate"] = [](const Args& a) {
     Values rows;
-    for (const Value& item : *a.positional.at(0).as<List>()->items)
+    for (const Value& item : items_of(a.positional.at(0)))
       rows.push_back(list_value({{Number{double(rows.size()), true}}, item}));
     return list_value(rows);
   };
   t["reversed"] = [](const Args& a) {
-    Values items = *a.positional.at(0).as<List>()->items;
+    Values items = items_of(a.positional.at(0));
     std::reverse(items.begin(), items.end());
     return list_value(items);
   };
+  t["list"] = t["tuple"] = t["tolist"] = [](const Args& a) { return list_value(items_of(a.positional.at(0))); };
   t["shape"] = t["size"] = [](const Args& a) {
     const std::vector<std::int64_t> sizes = values_of(a.tensor(0, "input").shape());
     Values items;
@@ -363,25 +414,38 @@ void python_functions(Table& t) {
     return a.find(1, "dim") ? subscript(list_value(items), {*a.find(1, "dim")}) : list_value(items);
   };
   t["numel"] = [](const Args& a) { return Value{Number{double(a.tensor(0, "input").count()), true}}; };
-  t["dim"] = t["ndim"] = [](const Args& a) { return Value{Number{double(a.tensor(0, "input").rank()), true}}; };
+  t["nelement"] = t["numel"];
+  t["ndimension"] = t["dim"] =
+      t["ndim"] = [](const Args& a) { return Value{Number{double(a.tensor(0, "input").rank()), true}}; };
 }
 
-}  // namespace
-
-const Function& function_named(const std::string& name) {
+const Table& table() {
   static const Table table = [] {
     Table t;
     elementwise_functions(t);
     reduction_functions(t);
     shape_functions(t);
-    index_functions(t);
     making_functions(t);
     python_functions(t);
     add_network_functions(t);
+    add_index_functions(t);
+    add_special_functions(t);
+    add_statistics_functions(t);
+    add_linear_functions(t);
+    add_view_functions(t);
+    add_loss_functions(t);
     return t;
   }();
-  const auto found = table.find(name);
-  if (found == table.end()) throw NoSuchOp(name);
+  return table;
+}
+
+}  // namespace
+
+bool is_function(const std::string& name) { return table().contains(name); }
+
+const Function& function_named(const std::string& name) {
+  const auto found = table().find(name);
+  if (found == table().end()) throw NoSuchOp(name);
   return found->second;
 }
 

@@ -59,9 +59,12 @@ struct List {
 struct Module {  // torch, torch.linalg, F: what stands before the dot of a function's name
   std::string path;
 };
+struct Closure {  // a function that the program defines
+  std::function<Value(const Values&)> call;
+};
 
 struct Value {
-  std::variant<None, Number, bool, std::string, BoxPtr, List, Slice, Ellipsis, Dtype, Module> v;
+  std::variant<None, Number, bool, std::string, BoxPtr, List, Slice, Ellipsis, Dtype, Module, Closure> v;
 
   template <class T>
   const T* as() const {
@@ -72,12 +75,14 @@ struct Value {
 };
 Value tensor_value(const Tensor& t);
 Value list_value(Values items);
+Values items_of(const Value& value);  // of a list, the rows of a tensor, the letters of a text
 
 // Arguments of a call, with names as in Python.
 struct Args {
   std::string function;
   Values positional;
-  std::map<std::string, Value> named;
+  std::map<std::string, Value> named = {};
+  std::string module = {};  // what stands before its name: torch.linalg
 
   // Argument number i or of this name; null when absent or None.
   const Value* find(std::size_t i, const std::string& name) const;
@@ -93,6 +98,7 @@ struct Args {
 
 using Function = std::function<Value(const Args&)>;
 // The function of this name (without the modules before it), as torch.name(x, …) or x.name(…); throws NoSuchOp.
+bool is_function(const std::string& name);
 const Function& function_named(const std::string& name);
 
 // Conversions and arithmetic, as PyTorch promotes.
@@ -102,7 +108,11 @@ double as_number(const Value& value);
 Value binary(const std::string& op, const Value& a, const Value& b);
 Value view(const Value& of, std::function<Tensor(const Tensor&)> get,
            std::function<Tensor(const Tensor&, const Tensor&)> put);
-Value subscript(const Value& of, const Values& indices);
+// of[indices]. What tensors choose is a copy, unless it is to be written to.
+Value subscript(const Value& of, const Values& indices, bool writes = false);
+
+// The numbers in a tensor that decide the path of the program: a branch, the extent of what a mask chooses.
+std::vector<double> numbers_read(const Tensor& t);
 
 // For the table of functions: numbers written down in a case (constants of the program), dtypes as PyTorch promotes them,
 // and parts of a tensor that can be written to.
@@ -119,12 +129,14 @@ std::vector<int> exchanged(int rank, int a, int b);  // the order of axes in whi
 struct Node;
 using NodePtr = std::shared_ptr<const Node>;
 
-// The numbers that a program reads with item(): they decide its path. A first run on concrete tensors writes them down; a
-// recording reads them.
+// The numbers that decide the path of a program: those it reads with item(), its masks, its conditions. A first run on
+// concrete tensors writes them down; a recording reads them.
 struct Reads {
   std::vector<double> values;
   std::size_t next = 0;
   bool replay = false;
+
+  std::vector<double> of(const Tensor& t);
 };
 
 class Program {

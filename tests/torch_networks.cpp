@@ -1,91 +1,87 @@
-// More functions of PyTorch in ops of ours: special functions, activations, statistics, sorting, contractions, losses.
+// PyTorch's activations, layers and cells in ops of ours.
 #include <cmath>
 
-#include "ad/tape.h"
-#include "models/loss.h"
-#include "ops/contract.h"
+#include "ops/conv.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
 #include "ops/normalize.h"
-#include "ops/prefix.h"
-#include "ops/rearrange.h"
 #include "ops/reduce.h"
-#include "ops/scatter.h"
 #include "ops/shape.h"
-#include "ops/sort.h"
 #include "ops/source.h"
-#include "ops/special.h"
 #include "torch_table.h"
 
 namespace tapeloop::testing::torch {
-namespace {
 
-void special_functions(Table& t) {
-  t["tan"] = unary(tan);
-  t["asin"] = t["arcsin"] = unary(asin);
-  t["acos"] = t["arccos"] = unary(acos);
-  t["atan"] = t["arctan"] = unary(atan);
-  t["sinh"] = unary(sinh);
-  t["cosh"] = unary(cosh);
-  t["asinh"] = unary(asinh);
-  t["acosh"] = unary(acosh);
-  t["atanh"] = t["arctanh"] = unary(atanh);
-  t["atan2"] = t["arctan2"] = pairwise(atan2);
-  t["logaddexp"] = pairwise(logaddexp);
-  t["lgamma"] = unary(lgamma);
-  t["digamma"] = unary(digamma);
-  t["xlogy"] = pairwise(xlogy);
-  t["ceil"] = unary(ceil);
-  t["round"] = unary(round);
-  t["trunc"] = t["fix"] = unary(trunc);
-  t["fmod"] = pairwise(fmod);
-  t["remainder"] = pairwise(remainder);
-  t["reciprocal"] = unary(reciprocal);
-  t["isinf"] = unary(is_inf);
-  t["isfinite"] = unary(is_finite);
-  // Compositions that a user would write.
-  t["erfc"] = [](const Args& a) { return tensor_value(1 - erf(a.tensor(0, "input"))); };
-  // sin(πx)/(πx), by its series near 0, so that every derivative is right there.
-  t["sinc"] = [](const Args& a) {
-    const Tensor p = M_PI * a.tensor(0, "input"), q = square(p), small = abs(p) < 0.01;
-    const Tensor series = 1 - q / 6 * (1 - q / 20 * (1 - q / 42));
-    return tensor_value(where(small, series, sin(p) / where(small, 1, p)));
-  };
-  // The larger of the two taken out, so that no square overflows.
-  t["hypot"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input"), y = a.tensor(1, "other");
-    const Tensor top = stop_gradient(maximum(abs(x), abs(y))), scale = where(top == 0, 1, top);
-    return tensor_value(scale * sqrt(square(x / scale) + square(y / scale)));
-  };
-  t["frac"] = [](const Args& a) { return tensor_value(a.tensor(0, "input") - trunc(a.tensor(0, "input"))); };
-  t["exp2"] = [](const Args& a) { return tensor_value(exp(a.tensor(0, "input") * M_LN2)); };
-  t["log2"] = [](const Args& a) { return tensor_value(log(a.tensor(0, "input")) / M_LN2); };
-  t["log10"] = [](const Args& a) { return tensor_value(log(a.tensor(0, "input")) / M_LN10); };
+Tensor optional_tensor(const Args& a, std::size_t i, const std::string& name) {
+  return a.find(i, name) ? a.tensor(i, name) : Tensor();
 }
 
-void activation_functions(Table& t) {
-  t["sigmoid"] = unary(sigmoid);
+namespace {
+
+void smooth_activations(Table& t) {
+  t["sigmoid"] = t["expit"] = unary(sigmoid);
   t["logsigmoid"] = unary(logsigmoid);
   t["softsign"] = unary(softsign);
   t["silu"] = t["swish"] = unary(silu);
   t["selu"] = unary(selu);
-  t["hardsigmoid"] = unary(hardsigmoid);
   t["elu"] = [](const Args& a) { return tensor_value(elu(a.tensor(0, "input"), a.number(1, "alpha", 1))); };
+  t["celu"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input");
+    const double alpha = a.number(1, "alpha", 1);
+    return tensor_value(where(x > 0, x, alpha * expm1(where(x > 0, 0, x) / alpha)));
+  };
   t["gelu"] = [](const Args& a) {
     return tensor_value(
         gelu(a.tensor(0, "input"), a.text(1, "approximate", "none") == "tanh" ? Gelu::tanh : Gelu::erf));
   };
+  t["mish"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input");
+    return tensor_value(x * tanh(softplus(x)));
+  };
+  t["tanhshrink"] = [](const Args& a) { return tensor_value(a.tensor(0, "input") - tanh(a.tensor(0, "input"))); };
+  t["glu"] = [](const Args& a) {
+    const Tensors halves = chunk(a.tensor(0, "input"), 2, int(a.number(1, "dim", -1)));
+    return tensor_value(halves[0] * sigmoid(halves[1]));
+  };
+}
+
+void activations_with_kinks(Table& t) {
+  t["hardsigmoid"] = unary(hardsigmoid);
   t["leaky_relu"] = [](const Args& a) {
     return tensor_value(leaky_relu(a.tensor(0, "input"), a.number(1, "negative_slope", 0.01)));
+  };
+  t["prelu"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input");
+    Tensor w = a.tensor(1, "weight");
+    // One slope, or one for each channel, which is axis 1.
+    if (w.count() > 1 && x.rank() > 2) {
+      Shape shape(std::size_t(x.rank()) - 1, Extent(1));
+      shape[0] = w.size(0);
+      w = reshape(w, shape);
+    }
+    return tensor_value(where(x > 0, x, w * x));
   };
   t["hardtanh"] = [](const Args& a) {
     return tensor_value(hardtanh(a.tensor(0, "input"), a.number(1, "min_val", -1), a.number(2, "max_val", 1)));
   };
   t["relu6"] = [](const Args& a) { return tensor_value(hardtanh(a.tensor(0, "input"), 0, 6)); };
-  t["mish"] = [](const Args& a) {
+  t["hardswish"] = [](const Args& a) {
     const Tensor x = a.tensor(0, "input");
-    return tensor_value(x * tanh(softplus(x)));
+    return tensor_value(x * hardsigmoid(x));
+  };
+  t["threshold"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input");
+    return tensor_value(where(x <= a.number(1, "threshold"), a.number(2, "value"), x));
+  };
+  t["hardshrink"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input");
+    return tensor_value(where(abs(x) <= a.number(1, "lambd", 0.5), 0, x));
+  };
+  t["softshrink"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input");
+    const double edge = a.number(1, "lambd", 0.5);
+    return tensor_value(where(x > edge, x - edge, where(x < -edge, x + edge, 0 * x)));
   };
   t["clamp"] = t["clip"] = [](const Args& a) {
     const Tensor x = a.tensor(0, "input");
@@ -96,193 +92,157 @@ void activation_functions(Table& t) {
     return tensor_value(clamp(x, bound(1, "min", -INFINITY), bound(2, "max", INFINITY)));
   };
   t["clamp_min"] = [](const Args& a) {
-    return tensor_value(clamp(a.tensor(0, "input"), a.number(1, "min"), INFINITY));
+    return tensor_value(clamp(a.tensor(0, "input"), as_tensor(*a.find(1, "min")), INFINITY));
   };
   t["clamp_max"] = [](const Args& a) {
-    return tensor_value(clamp(a.tensor(0, "input"), -INFINITY, a.number(1, "max")));
+    return tensor_value(clamp(a.tensor(0, "input"), -INFINITY, as_tensor(*a.find(1, "max"))));
   };
 }
 
-int correction_of(const Args& a) {
-  if (const Value* value = a.find(99, "correction")) return int(as_number(*value));
-  if (const Value* value = a.find(99, "unbiased")) return truth(*value) ? 1 : 0;
-  const Value* second = a.find(1, "");
-  return second && second->as<bool>() && !*second->as<bool>() ? 0 : 1;
-}
-Axes axes_of_statistic(const Args& a) {
-  const Value* second = a.find(1, "dim");
-  return second && second->as<bool>() ? Axes::everything() : axes_of(a);
+// Over several last axes as over one of as many elements.
+Value layer_norm_of(const Args& a) {
+  const Tensor x = a.tensor(0, "input");
+  const std::size_t last = a.integers(1, "normalized_shape").size();
+  Shape shape(x.shape().begin(), x.shape().end() - std::ptrdiff_t(last));
+  shape.emplace_back(-1);
+  auto flat = [&](std::size_t i, const std::string& name) {
+    const Tensor t = optional_tensor(a, i, name);
+    return t.is_empty() ? t : reshape(t, {-1});
+  };
+  return tensor_value(
+      reshape(layer_norm(reshape(x, shape), flat(2, "weight"), flat(3, "bias"), a.number(4, "eps", 1e-5)), x.shape()));
 }
 
-void statistics_functions(Table& t) {
-  t["prod"] = [](const Args& a) { return tensor_value(prod(a.tensor(0, "input"), axes_of(a), keeps(a))); };
-  t["var"] = [](const Args& a) {
-    return tensor_value(var(a.tensor(0, "input"), axes_of_statistic(a), correction_of(a), a.flag(3, "keepdim")));
+// Channels are axis 1 there, and the last axis here.
+Value group_norm_of(const Args& a) {
+  const Tensor x = a.tensor(0, "input");
+  const std::int64_t batch = x.size(0).value(), channels = x.size(1).value();
+  const int groups = int(a.function == "instance_norm" ? double(channels) : a.number(1, "num_groups"));
+  const Tensor rows = layer_norm(reshape(x, {batch, groups, -1}), {}, {}, a.number(4, "eps", 1e-5));
+  Shape shape(std::size_t(x.rank()) - 1, Extent(1));
+  shape[0] = channels;
+  Tensor y = reshape(rows, x.shape());
+  const std::size_t first = a.function == "instance_norm" ? 3 : 2;
+  if (const Tensor w = optional_tensor(a, first, "weight"); !w.is_empty()) y = y * reshape(w, shape);
+  if (const Tensor b = optional_tensor(a, first + 1, "bias"); !b.is_empty()) y = y + reshape(b, shape);
+  return tensor_value(y);
+}
+
+Value batch_norm_of(const Args& a) {
+  const Tensor x = a.tensor(0, "input");
+  Shape shape(std::size_t(x.rank()) - 1, Extent(1));
+  shape[0] = x.size(1);
+  std::vector<int> others;
+  for (int d = 0; d < x.rank(); ++d)
+    if (d != 1) others.push_back(d);
+  const bool training = a.flag(5, "training");
+  const Tensor centre = training ? mean(x, others, true) : reshape(a.tensor(1, "running_mean"), shape),
+               variance = training ? var(x, others, 0, true) : reshape(a.tensor(2, "running_var"), shape);
+  Tensor y = (x - centre) * rsqrt(variance + a.number(7, "eps", 1e-5));
+  if (const Tensor w = optional_tensor(a, 3, "weight"); !w.is_empty()) y = y * reshape(w, shape);
+  if (const Tensor b = optional_tensor(a, 4, "bias"); !b.is_empty()) y = y + reshape(b, shape);
+  return tensor_value(y);
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
+  const Tensor y = matmul(x, transpose(w));
+  return b.is_empty() ? y : y + b;
+}
+
+// x [N, C, L] and w [O, C/groups, K] as sums of products of windows.
+Value conv1d_of(const Args& a) {
+  const Tensor given = a.tensor(0, "input"), w = a.tensor(1, "weight"), bias = optional_tensor(a, 2, "bias");
+  const auto padding = std::int64_t(a.number(4, "padding", 0)), stride = std::int64_t(a.number(3, "stride", 1));
+  const auto dilation = std::int64_t(a.number(5, "dilation", 1)), groups = std::int64_t(a.number(6, "groups", 1));
+  const bool single = given.rank() == 2;
+  const Tensor x = pad(single ? expand_dims(given, 0) : given, 2, padding, padding);
+  const std::int64_t taps = w.size(2).value(), inputs = w.size(1).value(), outputs = w.size(0).value() / groups;
+  const std::int64_t length = x.size(2).value() - (taps - 1) * dilation;
+  Tensors parts;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const Tensor from = slice(x, 1, g * inputs, (g + 1) * inputs), by = slice(w, 0, g * outputs, (g + 1) * outputs);
+    Tensor total;
+    for (std::int64_t k = 0; k < taps; ++k) {
+      const Tensor tap = matmul(at(by, 2, k), slice(from, 2, k * dilation, k * dilation + length, stride));
+      total = total.is_empty() ? tap : total + tap;
+    }
+    parts.push_back(total);
+  }
+  Tensor y = concat(parts, 1);
+  if (!bias.is_empty()) y = y + expand_dims(bias, 1);
+  return tensor_value(single ? squeeze(y, 0) : y);
+}
+
+Value pooled(const Args& a, bool greatest) {
+  const Tensor x = a.tensor(0, "input");
+  const auto size = std::int64_t(a.number(1, "kernel_size"));
+  const auto stride = std::int64_t(a.number(2, "stride", double(size)));
+  Tensors windows;
+  for (std::int64_t i = 0; i + size <= x.size(-1).value(); i += stride) windows.push_back(slice(x, -1, i, i + size));
+  const Tensor all = stack(windows, -2);
+  if (!greatest) return tensor_value(mean(all, -1));
+  return tensor_value(squeeze(take_along(all, expand_dims(argmax(all, -1), -1), -1), -1));
+}
+
+void layers(Table& t) {
+  t["layer_norm"] = layer_norm_of;
+  t["group_norm"] = t["instance_norm"] = group_norm_of;
+  t["batch_norm"] = batch_norm_of;
+  t["linear"] = [](const Args& a) {
+    return tensor_value(linear(a.tensor(0, "input"), a.tensor(1, "weight"), optional_tensor(a, 2, "bias")));
   };
-  t["std"] = [](const Args& a) {
-    return tensor_value(stddev(a.tensor(0, "input"), axes_of_statistic(a), correction_of(a), a.flag(3, "keepdim")));
+  t["bilinear"] = [](const Args& a) {
+    const Tensor x = a.tensor(0, "input1"), y = a.tensor(1, "input2"), w = a.tensor(2, "weight");
+    // Σ x_i w_oij y_j
+    const Tensor inner = matmul(expand_dims(expand_dims(x, -2), -2), w);
+    const Tensor z = squeeze(matmul(inner, expand_dims(expand_dims(y, -1), -3)), -1);
+    const Tensor b = optional_tensor(a, 3, "bias"), flat = squeeze(z, -1);
+    return tensor_value(b.is_empty() ? flat : flat + b);
   };
-  t["vector_norm"] = t["norm"] = [](const Args& a) {
-    const double p = a.number(1, a.function == "norm" ? "p" : "ord", 2);
-    return tensor_value(norm(a.tensor(0, "input"), p, axes_of(a, 2), a.flag(3, "keepdim")));
+  t["conv1d"] = conv1d_of;
+  t["avg_pool1d"] = [](const Args& a) { return pooled(a, false); };
+  t["max_pool1d"] = [](const Args& a) { return pooled(a, true); };
+  t["dropout"] = [](const Args& a) {
+    if (a.flag(2, "training", true) && a.number(1, "p", 0.5) != 0) throw NoSuchOp("dropout by PyTorch's generator");
+    return a.positional.at(0);
   };
-  t["any"] = [](const Args& a) {
-    return tensor_value(any(cast(a.tensor(0, "input"), Dtype::boolean), axes_of(a), keeps(a)));
-  };
-  t["all"] = [](const Args& a) {
-    return tensor_value(all(cast(a.tensor(0, "input"), Dtype::boolean), axes_of(a), keeps(a)));
-  };
-  t["argmin"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    return tensor_value(a.find(1, "dim") ? argmin(x, int(a.number(1, "dim"))) : argmin(reshape(x, {-1}), 0));
-  };
-  auto prefix = [](Tensor (*f)(const Tensor&, int, bool, Where)) {
+}
+
+// Cells with PyTorch's weights [gates·hidden, inputs]: rnn_tanh_cell(x, h, w_ih, w_hh, b_ih, b_hh) and its like.
+void cells(Table& t) {
+  auto simple = [](Tensor (*f)(const Operand&)) {
     return [f](const Args& a) {
-      return tensor_value(f(a.tensor(0, "input"), int(a.number(1, "dim")), false, Where::current()));
+      return tensor_value(f(linear(a.tensor(0, "input"), a.tensor(2, "w_ih"), optional_tensor(a, 4, "b_ih")) +
+                            linear(a.tensor(1, "hx"), a.tensor(3, "w_hh"), optional_tensor(a, 5, "b_hh"))));
     };
   };
-  t["cumsum"] = prefix([](const Tensor& x, int axis, bool reverse, Where at) { return cumsum(x, axis, reverse, at); });
-  t["cumprod"] = prefix(cumprod);
-  t["logcumsumexp"] = prefix(logcumsumexp);
-  t["cummax"] = [](const Args& a) {
-    return list_value({tensor_value(cummax(a.tensor(0, "input"), int(a.number(1, "dim")))), {None{}}});
+  t["rnn_tanh_cell"] = simple(tanh);
+  t["rnn_relu_cell"] = simple(relu);
+  t["lstm_cell"] = [](const Args& a) {
+    const Tensors state = a.tensors(1, "hx");
+    const Tensor gates = linear(a.tensor(0, "input"), a.tensor(2, "w_ih"), optional_tensor(a, 4, "b_ih")) +
+                         linear(state.at(0), a.tensor(3, "w_hh"), optional_tensor(a, 5, "b_hh"));
+    const auto [i, f, g, o] = chunk<4>(gates);
+    const Tensor c = sigmoid(f) * state.at(1) + sigmoid(i) * tanh(g);
+    return list_value({tensor_value(sigmoid(o) * tanh(c)), tensor_value(c)});
   };
-  t["cummin"] = [](const Args& a) {
-    return list_value({tensor_value(cummin(a.tensor(0, "input"), int(a.number(1, "dim")))), {None{}}});
+  t["gru_cell"] = [](const Args& a) {
+    const Tensor h = a.tensor(1, "hx");
+    const auto [xr, xz, xn] =
+        chunk<3>(linear(a.tensor(0, "input"), a.tensor(2, "w_ih"), optional_tensor(a, 4, "b_ih")));
+    const auto [hr, hz, hn] = chunk<3>(linear(h, a.tensor(3, "w_hh"), optional_tensor(a, 5, "b_hh")));
+    const Tensor r = sigmoid(xr + hr), z = sigmoid(xz + hz), n = tanh(xn + r * hn);
+    return tensor_value((1 - z) * n + z * h);
   };
-  t["layer_norm"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    if (a.integers(1, "normalized_shape").size() != 1) throw NoSuchOp("layer_norm over several axes");
-    auto optional = [&](std::size_t i, const std::string& name) {
-      return a.find(i, name) ? a.tensor(i, name) : Tensor();
-    };
-    return tensor_value(layer_norm(x, optional(2, "weight"), optional(3, "bias"), a.number(4, "eps", 1e-5)));
-  };
-  t["cosine_similarity"] = [](const Args& a) {
-    return tensor_value(
-        cosine_similarity(a.tensor(0, "x1"), a.tensor(1, "x2"), int(a.number(2, "dim", 1)), a.number(3, "eps", 1e-8)));
-  };
-  t["normalize"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    const Tensor n = norm(x, a.number(1, "p", 2), int(a.number(2, "dim", 1)), true);
-    return tensor_value(x / maximum(n, a.number(3, "eps", 1e-12)));
-  };
-}
-
-void sorting_functions(Table& t) {
-  t["sort"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    const int axis = int(a.number(1, "dim", -1));
-    const bool descending = a.flag(2, "descending");
-    return list_value({tensor_value(sort(x, axis, descending)), tensor_value(argsort(x, axis, descending))});
-  };
-  t["argsort"] = [](const Args& a) {
-    return tensor_value(argsort(a.tensor(0, "input"), int(a.number(1, "dim", -1)), a.flag(2, "descending")));
-  };
-  t["topk"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    const bool largest = a.flag(3, "largest", true);
-    const TopK best = topk(largest ? x : -x, int(a.number(1, "k")), int(a.number(2, "dim", -1)));
-    return list_value({tensor_value(largest ? best.values : -best.values), tensor_value(best.indices)});
-  };
-  // Of an even number the lower of the middle two, as in PyTorch.
-  t["median"] = [](const Args& a) {
-    const Value* dim = a.find(1, "dim");
-    const Tensor x = dim ? a.tensor(0, "input") : reshape(a.tensor(0, "input"), {-1});
-    const int axis = dim ? int(as_number(*dim)) : 0;
-    const std::int64_t middle = (x.size(axis).value() - 1) / 2;
-    const Tensor value = at(sort(x, axis), axis, middle);
-    return dim ? list_value({tensor_value(value), tensor_value(at(argsort(x, axis), axis, middle))})
-               : tensor_value(value);
-  };
-}
-
-void contraction_functions(Table& t) {
-  t["einsum"] = [](const Args& a) {
-    Tensors operands;
-    for (std::size_t i = 1; i < a.positional.size(); ++i) operands.push_back(a.tensor(i, "operand"));
-    return tensor_value(einsum(a.text(0, "equation", ""), operands));
-  };
-  t["dot"] = t["inner"] = [](const Args& a) { return tensor_value(dot(a.tensor(0, "input"), a.tensor(1, "other"))); };
-  t["outer"] = t["ger"] = [](const Args& a) { return tensor_value(outer(a.tensor(0, "input"), a.tensor(1, "vec2"))); };
-  t["trace"] = [](const Args& a) { return tensor_value(trace(a.tensor(0, "input"))); };
-  t["diagonal"] = [](const Args& a) {
-    return tensor_value(diagonal(a.tensor(0, "input"), int(a.number(1, "offset", 0))));
-  };
-  t["diag"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    return tensor_value(x.rank() == 2 ? diagonal(x) : eye(x.size(0), x.dtype()) * x);
-  };
-  t["tril"] = [](const Args& a) { return tensor_value(tril(a.tensor(0, "input"), int(a.number(1, "diagonal", 0)))); };
-  t["triu"] = [](const Args& a) { return tensor_value(triu(a.tensor(0, "input"), int(a.number(1, "diagonal", 0)))); };
-  t["tile"] = t["repeat"] = [](const Args& a) {
-    const auto times = a.integers(1, "repeats");
-    return tensor_value(tile(a.tensor(0, "input"), std::vector<int>(times.begin(), times.end())));
-  };
-  t["repeat_interleave"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    const Value* dim = a.find(2, "dim");
-    return tensor_value(
-        repeat(dim ? x : reshape(x, {-1}), int(a.number(1, "repeats")), dim ? int(as_number(*dim)) : 0));
-  };
-  t["roll"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input");
-    const auto shifts = a.integers(1, "shifts"), dims = a.integers(2, "dims");
-    if (dims.empty()) return tensor_value(reshape(roll(reshape(x, {-1}), int(shifts.at(0)), 0), x.shape()));
-    Tensor y = x;
-    for (std::size_t i = 0; i < dims.size(); ++i) y = roll(y, int(shifts.at(i)), int(dims[i]));
-    return tensor_value(y);
-  };
-  t["gather"] = [](const Args& a) {
-    return tensor_value(take_along(a.tensor(0, "input"), a.tensor(2, "index"), int(a.number(1, "dim"))));
-  };
-  auto scattered = [](Scatter mode) {
-    return [mode](const Args& a) {
-      const Tensor x = a.tensor(0, "input"), index = a.tensor(2, "index");
-      const Value& from = *a.find(3, "src");
-      const Tensor src = from.is_tensor() ? as_tensor(from) : full(index.shape(), as_number(from), x.dtype());
-      return tensor_value(scatter_along(x, index, src, int(a.number(1, "dim")), mode));
-    };
-  };
-  t["scatter"] = scattered(Scatter::set);
-  t["scatter_add"] = scattered(Scatter::add);
-  // Of matrices of two rows, which is what recurrences in test cases need.
-  t["inverse"] = t["inv"] = [](const Args& a) {
-    const Tensor m = a.tensor(0, "input");
-    if (m.rank() != 2 || m.size(0).value() != 2 || m.size(1).value() != 2)
-      throw NoSuchOp("the inverse of other than 2 x 2");
-    auto e = [&](int i, int j) { return at(at(m, 0, i), 0, j); };
-    const Tensor determinant = e(0, 0) * e(1, 1) - e(0, 1) * e(1, 0);
-    const Tensor adjugate = stack({stack({e(1, 1), -e(0, 1)}), stack({-e(1, 0), e(0, 0)})});
-    return tensor_value(adjugate / determinant);
-  };
-}
-
-void loss_functions(Table& t) {
-  t["binary_cross_entropy_with_logits"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input"), y = a.tensor(1, "target");
-    if (a.text(99, "reduction", "mean") == "mean") return tensor_value(binary_cross_entropy(x, y));
-    return reduced_loss(y * softplus(-x) + (1 - y) * softplus(x), a, 99);
-  };
-  t["huber_loss"] = [](const Args& a) {
-    const Tensor x = a.tensor(0, "input"), y = a.tensor(1, "target");
-    const double delta = a.number(3, "delta", 1);
-    if (a.text(2, "reduction", "mean") == "mean") return tensor_value(huber(x, y, delta));
-    const Tensor distance = abs(x - y), near = minimum(distance, delta);
-    return reduced_loss(near * (distance - 0.5 * near), a, 2);
-  };
-  t["smooth_l1_loss"] = t["huber_loss"];  // the same for beta = delta = 1
 }
 
 }  // namespace
 
 void add_network_functions(Table& t) {
-  special_functions(t);
-  activation_functions(t);
-  statistics_functions(t);
-  sorting_functions(t);
-  contraction_functions(t);
-  loss_functions(t);
+  smooth_activations(t);
+  activations_with_kinks(t);
+  layers(t);
+  cells(t);
 }
 
 }  // namespace tapeloop::testing::torch

@@ -61,7 +61,7 @@ std::vector<Word> words_of(const std::string& source) {
       while (i < source.size()) {
         const char d = source[i];
         const bool sign = (d == '+' || d == '-') && (text.back() == 'e' || text.back() == 'E');
-        if (!std::isalnum(static_cast<unsigned char>(d)) && d != '.' && !(sign && !text.empty())) break;
+        if (!std::isalnum(static_cast<unsigned char>(d)) && d != '.' && d != '_' && !(sign && !text.empty())) break;
         text += d;
         ++i;
       }
@@ -73,7 +73,7 @@ std::vector<Word> words_of(const std::string& source) {
       words.push_back({'s', text});
     } else {
       static const char* const operators[] = {
-          "**=", "//=", "**", "//", "==", "!=", "<=", ">=", "+=", "-=", "*=", "/=", "..."};
+          "**=", "//=", "**", "//", "==", "!=", "<=", ">=", "+=", "-=", "*=", "/=", "@=", "->", "..."};
       std::string text(1, c);
       for (const char* op : operators)
         if (source.compare(i, std::string(op).size(), op) == 0) {
@@ -129,6 +129,17 @@ class Parser {
       ++at_;
       const NodePtr condition = expression();
       to.push_back(node("while", "", {condition, suite()}));
+    } else if (take("with")) {
+      const NodePtr how = expression();
+      to.push_back(node("with", "", {how, suite()}));
+    } else if (take("def")) {
+      const std::string name = now().text;
+      ++at_;
+      want("(");
+      std::vector<NodePtr> kids = parameters(")");
+      want(")");
+      kids.push_back(suite());
+      to.push_back(node("def", name, kids));
     } else if (is("if") || is("elif")) {
       ++at_;
       const NodePtr condition = expression();
@@ -149,10 +160,23 @@ class Parser {
 
   void simple(std::vector<NodePtr>& to) {
     if (take("pass")) return;
+    if (take("del")) {
+      (void)tuple();
+      return;
+    }
+    if (take("return")) {
+      to.push_back(now().kind == ';' ? node("return", "") : node("return", "", {tuple()}));
+      return;
+    }
+    for (const char* word : {"break", "continue"})
+      if (take(word)) {
+        to.push_back(node(word, ""));
+        return;
+      }
     const NodePtr first = tuple();
-    for (const char* op : {"+=", "-=", "*=", "/="})
+    for (const char* op : {"+=", "-=", "*=", "/=", "**=", "//=", "@="})
       if (take(op)) {
-        to.push_back(node("change", std::string(op, 1), {first, tuple()}));
+        to.push_back(node("change", std::string(op, std::string(op).size() - 1), {first, tuple()}));
         return;
       }
     std::vector<NodePtr> sides{first};
@@ -181,6 +205,18 @@ class Parser {
     return node("suite", "", statements);
   }
 
+  // Names, with defaults, up to what follows them.
+  std::vector<NodePtr> parameters(const std::string& end) {
+    std::vector<NodePtr> names;
+    while (!is(end)) {
+      const std::string name = now().text;
+      ++at_;
+      names.push_back(take("=") ? node("parameter", name, {expression()}) : node("parameter", name));
+      if (!is(end)) want(",");
+    }
+    return names;
+  }
+
   NodePtr targets() {
     std::vector<NodePtr> names{postfix()};
     while (take(",")) names.push_back(postfix());
@@ -199,6 +235,12 @@ class Parser {
   }
 
   NodePtr expression() {
+    if (take("lambda")) {
+      std::vector<NodePtr> kids = parameters(":");
+      want(":");
+      kids.push_back(expression());
+      return node("lambda", "lambda", kids);
+    }
     const NodePtr value = either();
     if (!take("if")) return value;
     const NodePtr condition = either();
@@ -217,13 +259,29 @@ class Parser {
   }
   NodePtr negation() { return take("not") ? node("not", "", {negation()}) : comparison(); }
   NodePtr comparison() {
-    const NodePtr left = level(0);
-    for (const char* op : {"<=", ">=", "==", "!=", "<", ">"})
-      if (take(op)) return node("binary", op, {left, level(0)});
-    return left;
+    NodePtr left = level(0);
+    if (take("is")) {
+      const char* kind = take("not") ? "is not" : "is";
+      return node(kind, "", {left, level(0)});
+    }
+    // a < b < c is a < b and b < c.
+    NodePtr all;
+    for (bool found = true; found;) {
+      found = false;
+      for (const char* op : {"<=", ">=", "==", "!=", "<", ">"})
+        if (take(op)) {
+          const NodePtr right = level(0), one = node("binary", op, {left, right});
+          all = all ? node("and", "", {all, one}) : one;
+          left = right;
+          found = true;
+          break;
+        }
+    }
+    return all ? all : left;
   }
   NodePtr level(std::size_t depth) {
-    static const std::vector<std::vector<std::string>> levels{{"|"}, {"&"}, {"+", "-"}, {"*", "/", "//", "%", "@"}};
+    static const std::vector<std::vector<std::string>> levels{
+        {"|"}, {"^"}, {"&"}, {"+", "-"}, {"*", "/", "//", "%", "@"}};
     if (depth == levels.size()) return unary();
     NodePtr left = level(depth + 1);
     for (bool found = true; found;) {
@@ -291,15 +349,20 @@ class Parser {
     want("for");
     const NodePtr target = targets();
     want("in");
-    return node("comprehension", "", {item, target, either()});
+    std::vector<NodePtr> kids{item, target, either()};
+    if (take("if")) kids.push_back(either());
+    if (is("for")) throw BadCase("a comprehension over two sequences");
+    return node("comprehension", "", kids);
   }
 
   NodePtr atom() {
     const Word word = now();
     ++at_;
     if (word.kind == '0') {
-      const bool integral = word.text.find_first_of(".eE") == std::string::npos;
-      return node("number", integral ? "int" : "float", {}, std::stod(word.text));
+      std::string digits = word.text;
+      std::erase(digits, '_');
+      const bool integral = digits.find_first_of(".eE") == std::string::npos;
+      return node("number", integral ? "int" : "float", {}, std::stod(digits));
     }
     if (word.kind == 's') return node("string", word.text);
     if (word.kind == 'n') return node("name", word.text);

@@ -22,7 +22,10 @@ Value list_value(Values items) { return {List{std::make_shared<Values>(std::move
 double as_number(const Value& value) {
   if (const Number* n = value.as<Number>()) return n->value;
   if (const bool* b = value.as<bool>()) return *b ? 1 : 0;
-  if (value.is_tensor()) return as_tensor(value).item<double>();
+  if (value.is_tensor()) {
+    if (as_tensor(value).count() != 1) throw BadCase("a number is needed, not " + to_string(as_tensor(value).type()));
+    return numbers_read(as_tensor(value))[0];
+  }
   throw BadCase("a number is needed");
 }
 
@@ -140,42 +143,20 @@ std::vector<int> exchanged(int rank, int a, int b) {
   return order;
 }
 
-Value subscript(const Value& of, const Values& indices) {
-  if (const List* list = of.as<List>()) {
-    const auto n = std::int64_t(list->items->size());
-    if (const Slice* s = indices[0].as<Slice>()) {
-      Values part;
-      for (std::int64_t i = s->start.value_or(0); i < std::min(n, s->stop.value_or(n)); ++i)
-        part.push_back((*list->items)[std::size_t(i)]);
-      return list_value(part);
-    }
-    const auto i = std::int64_t(as_number(indices[0]));
-    return list->items->at(std::size_t(i < 0 ? i + n : i));
+Values items_of(const Value& value) {
+  if (const List* list = value.as<List>()) return *list->items;
+  if (const std::string* text = value.as<std::string>()) {
+    Values letters;
+    for (char c : *text) letters.push_back({std::string(1, c)});
+    return letters;
   }
-  Value result = of;
-  int axis = 0;
-  for (std::size_t k = 0; k < indices.size(); ++k) {
-    const Value& index = indices[k];
-    if (const Slice* s = index.as<Slice>()) {
-      result = sliced(result, axis++, s->start.value_or(0), s->stop.value_or(SliceTo::end), s->step.value_or(1));
-    } else if (index.as<Ellipsis>()) {
-      axis = as_tensor(result).rank() - int(indices.size() - k - 1);
-    } else if (index.is_none()) {
-      const int place = axis++;
-      result = view(
-          result, [=](const Tensor& t) { return expand_dims(t, place); },
-          [=](const Tensor&, const Tensor& t) { return squeeze(t, place); });
-    } else if (index.as<Number>()) {
-      result = picked(result, axis, std::int64_t(as_number(index)));
-    } else {
-      const Tensor by = as_tensor(index);
-      if (!is_integer(by.dtype())) throw NoSuchOp("an index by a mask");
-      const int rank = by.rank();
-      result = tensor_value(gather(as_tensor(result), by, axis));
-      axis += rank;
-    }
+  if (const BoxPtr* box = value.as<BoxPtr>()) {
+    Values rows;
+    const std::int64_t n = (*box)->read().size(0).value();
+    for (std::int64_t i = 0; i < n; ++i) rows.push_back(subscript(value, {{Number{double(i), true}}}));
+    return rows;
   }
-  return result;
+  throw BadCase("this is no sequence");
 }
 
 // --- arguments -------------------------------------------------------------------------------------------------------------
@@ -267,6 +248,8 @@ Value on_numbers(const std::string& op, const Value& a, const Value& b) {
   if (op == ">=") return {x >= y};
   if (op == "==") return {x == y};
   if (op == "!=") return {x != y};
+  if (op == "&") return {x != 0 && y != 0};
+  if (op == "|") return {x != 0 || y != 0};
   throw BadCase("operator " + op);
 }
 
@@ -284,6 +267,12 @@ Value binary(const std::string& op, const Value& a, const Value& b) {
       repeated.insert(repeated.end(), a.as<List>()->items->begin(), a.as<List>()->items->end());
     return list_value(repeated);
   }
+  if (const std::string *p = a.as<std::string>(), *q = b.as<std::string>(); p && q) {
+    if (op == "+") return {*p + *q};
+    return {op == "==" ? *p == *q : *p != *q};
+  }
+  const bool is_dtype = a.as<Dtype>() && b.as<Dtype>();
+  if (is_dtype) return {(op == "==") == (*a.as<Dtype>() == *b.as<Dtype>())};
   if (!a.is_tensor() && !b.is_tensor()) return on_numbers(op, a, b);
   if (op == "**" && b.as<Number>()) return tensor_value(pow(floating(as_tensor(a)), as_number(b)));
   const auto [x, y] = promoted(a, b);
@@ -291,6 +280,7 @@ Value binary(const std::string& op, const Value& a, const Value& b) {
   if (op == "!=") return tensor_value(x != y);
   if (op == "&") return tensor_value(logical_and(x, y));
   if (op == "|") return tensor_value(logical_or(x, y));
+  if (op == "^") return tensor_value(logical_xor(x, y));
   const Tensor p = numeric(x), q = numeric(y);
   if (op == "+") return tensor_value(p + q);
   if (op == "-") return tensor_value(p - q);
@@ -300,6 +290,8 @@ Value binary(const std::string& op, const Value& a, const Value& b) {
   if (op == ">") return tensor_value(p > q);
   if (op == ">=") return tensor_value(p >= q);
   if (op == "/") return tensor_value(floating(p) / floating(q));
+  if (op == "//") return tensor_value(floor_divide(p, q));
+  if (op == "%") return tensor_value(remainder(p, q));
   if (op == "**") return tensor_value(pow(floating(p), floating(q)));
   if (op == "@") return tensor_value(matmul(floating(p), floating(q)));
   throw NoSuchOp("operator " + op);

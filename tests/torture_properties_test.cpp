@@ -9,7 +9,10 @@
 #include "ad/grad.h"
 #include "cases.h"
 #include "jit/jit.h"
+#include "models/cell.h"
+#include "models/lstm.h"
 #include "op_cases.h"
+#include "ops/call.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
 #include "ops/random.h"
@@ -201,6 +204,24 @@ void nothing_to_multiply() {
   }
 }
 
+// A function whose insides are computed again, and a loop of which only every third state is kept.
+void checkpointed() {
+  const auto x = normal(key(5), {4, 4}, f64).materialized();
+  auto inside = [](const Tensor& t) { return tanh(matmul(t, t)) * exp(-t); };
+  auto plain = [&](const Tensor& t) { return sum(inside(inside(t))); };
+  auto again = [&](const Tensor& t) { return sum(checkpoint(inside)(checkpoint(inside)(t))); };
+  CHECK(same_bits(grad(plain)(x), grad(again)(x)));
+  CHECK(same_bits(grad(plain)(x), jit([&](const Tensor& t) { return grad(again)(t); })(x)));
+
+  const auto cell = Lstm::init(key(1), 3, 4, {.dtype = f64});
+  const Tensor xs = constant(normal(key(2), {7, 2, 3}, f64).materialized());
+  auto loss = [&](int every) {
+    return [&, every](const Lstm& c) { return sum(unroll(c, c.initial(2), xs, {.checkpoint = every}).outputs); };
+  };
+  const Tensors all = leaves_of(grad(loss(0))(cell)), some = leaves_of(grad(loss(3))(cell));
+  for (std::size_t i = 0; i < all.size(); ++i) CHECK(same_bits(all[i], some[i]));
+}
+
 struct Property {
   const char* id;
   const char* name;
@@ -217,6 +238,7 @@ const Property properties[] = {
     {"H13", "reverse mode is the transpose of forward mode, for every op", transposes},
     {"H15", "reverse mode is linear in the cotangent, for every op", linear},
     {"H16", "the order of recording independent ops changes nothing", order_of_recording},
+    {"H18", "what is computed again has the same gradient", checkpointed},
     {"H20", "matrices without rows or columns", nothing_to_multiply},
 };
 
