@@ -143,7 +143,8 @@ inline constexpr Op clamp_op = elementwise({
     .lanes = [](Lanes x) { return lane::min(lane::max(x[0], x[1]), x[2]); },
     .flow =
         [](const Tensors& x, const Tensor&, const Tensor& v) {
-          const Tensor below = x[0]<x[1], above = where(below, x[1], x[0])> x[2];
+          const Tensor below = x[0] < x[1];
+          const Tensor above = where(below, x[1], x[0]) > x[2];
           return Tensors{where(x[0] >= x[1], where(x[0] <= x[2], v, 0), 0), where(above, 0, where(below, v, 0)),
                          where(above, v, 0)};
         },
