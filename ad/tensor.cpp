@@ -71,9 +71,10 @@ class Pool {
 std::byte* new_memory(std::int64_t bytes) {
   constexpr std::int64_t kLargePage = std::int64_t(2) << 20;
   const bool large = bytes >= 2 * kLargePage;
-  void* data = std::aligned_alloc(std::size_t(large ? kLargePage : 64), std::size_t(bytes));
+  void* data = nullptr;
+  if (posix_memalign(&data, std::size_t(large ? kLargePage : 64), std::size_t(bytes)) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
-  if (data && large) madvise(data, std::size_t(bytes / kLargePage * kLargePage), MADV_HUGEPAGE);  // a wish: it may fail
+  if (large) madvise(data, std::size_t(bytes / kLargePage * kLargePage), MADV_HUGEPAGE);  // a wish: it may fail
 #endif
   return static_cast<std::byte*>(data);
 }

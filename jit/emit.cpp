@@ -240,15 +240,15 @@ void Emitter::emit_nests(Frame& frame, Value* apart) {
     const Nest& nest = frame.plan->nests[n];
     nest_ = int(n);
     ++now_;
+    width_ = 16;
+    flat_ = false;
+    known_.clear();
     if (const RowGroup* group = frame.plan->group_of(nest_)) {
       emit_rows(*group, frame);
       emit_barrier(apart);
       n = std::size_t(group->last);
       continue;
     }
-    width_ = 16;
-    flat_ = false;
-    known_.clear();
     switch (nest.kind) {
       case NestKind::map:
         emit_map(nest, frame);
