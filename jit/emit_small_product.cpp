@@ -12,7 +12,8 @@ namespace tapeloop {
 using llvm::Value;
 
 namespace {
-constexpr std::int64_t kBytesOfCache = 512 << 10;  // about what stays from one step to the next
+// About what stays from one step to the next, in the nearest cache and in the one behind it.
+constexpr std::int64_t kBytesNearby = 32 << 10, kBytesOfCache = 512 << 10;
 }
 
 bool Emitter::is_small(const Product& p, const Frame& frame) const {
@@ -34,15 +35,18 @@ void Emitter::emit_small_product(Product& p, Frame& frame) {
   // Groups of nearly equal size. The last panel goes along with others where it has as many vectors as they: alone it would
   // wait for its own sums.
   const bool joins = left > 0 && panels.used(left) == panels.used(full);
-  const std::int64_t count = joins ? panels.count() : whole, most = std::clamp<std::int64_t>(room, 1, 4);
+  std::int64_t bytes = 0;
+  for (Id id : p.nest.terms) bytes += tapeloop::bytes_of(frame[frame[id].in[1]].type);
+  // In a loop, an operand that the cache does not hold is walked to and fro: what was read last is still there. For the
+  // nearest cache that takes groups of which it holds one.
+  const bool turns = step_ && runs(Pass::to_and_fro);
+  const bool by_two = turns && bytes > kBytesNearby && 2 * bytes <= kBytesNearby * panels.count();
+  const bool to_and_fro = by_two || (turns && bytes > kBytesOfCache);
+  const std::int64_t count = joins ? panels.count() : whole, most = std::clamp<std::int64_t>(room, 1, by_two ? 2 : 4);
   const std::int64_t groups = (count + most - 1) / most, size = groups > 0 ? (count + groups - 1) / groups : 1;
   const std::int64_t equal = whole / size, rest = count - equal * size;
   const auto [begin, end] = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
   Value* end_of_equal = b_.CreateSelect(b_.CreateICmpSLT(end, number(equal)), end, number(equal));
-  // In a loop, an operand that the cache does not hold is walked to and fro: what was read last is still there.
-  std::int64_t bytes = 0;
-  for (Id id : p.nest.terms) bytes += tapeloop::bytes_of(frame[frame[id].in[1]].type);
-  const bool to_and_fro = step_ && bytes > kBytesOfCache && runs(Pass::to_and_fro);
   loop(begin, end_of_equal, number(1), [&](Value* group) {
     if (to_and_fro) {
       Value* back = b_.CreateSub(b_.CreateAdd(begin, end_of_equal), b_.CreateAdd(group, number(1)));
