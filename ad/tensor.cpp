@@ -83,7 +83,7 @@ std::byte* new_memory(std::int64_t bytes) {
 
 // Lets the allocator below reach the constructor.
 struct Buffer::Made final : Buffer {
-  Made(std::byte* data, std::int64_t bytes) : Buffer(data, bytes) {}
+  Made(std::byte* data, std::int64_t bytes, std::shared_ptr<Buffer> whole) : Buffer(data, bytes, std::move(whole)) {}
 };
 
 std::shared_ptr<Buffer> Buffer::allocate(std::int64_t bytes) {
@@ -94,11 +94,17 @@ std::shared_ptr<Buffer> Buffer::allocate(std::int64_t bytes) {
     Pool::instance().forget(padded);
     throw Error(fmt::format("out of memory: a tensor of {} bytes", bytes));
   }
-  return std::allocate_shared<Made>(Recycled<Made>(), data, padded);
+  return std::allocate_shared<Made>(Recycled<Made>(), data, padded, nullptr);
+}
+
+std::shared_ptr<Buffer> Buffer::part_of(std::shared_ptr<Buffer> whole, std::int64_t offset, std::int64_t bytes) {
+  if (offset % 64 != 0 || offset < 0 || bytes < 0 || offset + bytes > whole->bytes())
+    throw InternalError(fmt::format("bytes {} to {} are no part of a buffer of {}", offset, offset + bytes, whole->bytes()));
+  return std::allocate_shared<Made>(Recycled<Made>(), whole->data() + offset, bytes, std::move(whole));
 }
 
 Buffer::~Buffer() {
-  if (!Pool::instance().give(data_, bytes_)) std::free(data_);
+  if (!whole_ && !Pool::instance().give(data_, bytes_)) std::free(data_);
 }
 
 // --- the three kinds of tensor -------------------------------------------------------------------------------------------

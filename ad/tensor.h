@@ -31,6 +31,8 @@ using Tensors = std::vector<Tensor>;
 class Buffer {
  public:
   static std::shared_ptr<Buffer> allocate(std::int64_t bytes);
+  // `bytes` of `whole` from `offset` on, a multiple of 64; it keeps all of it alive.
+  static std::shared_ptr<Buffer> part_of(std::shared_ptr<Buffer> whole, std::int64_t offset, std::int64_t bytes);
   ~Buffer();
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -41,9 +43,11 @@ class Buffer {
 
  private:
   struct Made;
-  Buffer(std::byte* data, std::int64_t bytes) : data_(data), bytes_(bytes) {}
+  Buffer(std::byte* data, std::int64_t bytes, std::shared_ptr<Buffer> whole)
+      : data_(data), bytes_(bytes), whole_(std::move(whole)) {}
   std::byte* data_;
   std::int64_t bytes_;
+  std::shared_ptr<Buffer> whole_;  // that this is a part of
 };
 
 class Tensor {

@@ -42,7 +42,9 @@ class Code final : public BoundCode {
     for (const Tensor& tensor : all) borrowed.push_back({&tensor, nullptr});
     layout_ = program_->layout_for(borrowed);
     arena_ = Buffer::allocate(layout_->arena_bytes);
-    for (const auto& type : layout_->results) results_.push_back(Tensor(type, Buffer::allocate(bytes_of(*type))));
+    for (std::size_t i = 0; i < layout_->results.size(); ++i) results_.push_back(layout_->new_result(i));
+    // Memory that will change roles with a result's has as much around it.
+    for (const Carry& carry : carries) all[carry.input - skipped] = copy_into(layout_->new_result(carry.output), all[carry.input - skipped]);
 
     memory_.resize(recipe.layout.memory.size());
     inputs_.resize(all.size());
@@ -84,10 +86,12 @@ class Code final : public BoundCode {
   Context* context() override { return &context_; }
 
  private:
+  static Tensor copy_into(Tensor place, const Tensor& tensor) {
+    std::copy_n(tensor.bytes(), bytes_of(tensor.type()), const_cast<std::byte*>(place.bytes()));
+    return place;
+  }
   static Tensor copy(const Tensor& tensor) {
-    auto buffer = Buffer::allocate(bytes_of(tensor.type()));
-    std::copy_n(tensor.bytes(), bytes_of(tensor.type()), buffer->data());
-    return Tensor(tensor.type(), std::move(buffer));
+    return copy_into(Tensor(tensor.type(), Buffer::allocate(bytes_of(tensor.type()))), tensor);
   }
   static std::span<std::byte> checked(const char* what, std::size_t i, const Type& type, Dtype dtype, void* memory,
                                       const Where& where) {

@@ -119,7 +119,7 @@ std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced,
   };
   const ProgramKey key(*t, target, threads);
   if (auto stored = key.load(*t)) return finished("loaded", std::move(stored->recipe), stored->object);
-  const PlanPtr plan = log("plan", make_plan(t));
+  const PlanPtr plan = log("plan", make_program_plan(t));
   if (options().debug >= 2) fmt::print(stderr, "{}", describe(*plan, target));
 
   NewModule fresh = new_module("tapeloop", target);

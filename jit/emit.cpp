@@ -226,8 +226,13 @@ ProgramLayout Emitter::emit(const Plan& plan) {
   Frame frame = frame_of(plan);
   for (std::size_t i = 0; i < plan.tape->inputs.size(); ++i)
     frame.pointer[plan.tape->inputs[i]] = memory({MemoryEntry::Kind::input, i, {}, {}, 0, 0});
-  for (std::size_t i = 0; i < plan.tape->outputs.size(); ++i)
+  for (std::size_t i = 0; i < plan.tape->outputs.size(); ++i) {
     frame.slot[i] = memory({MemoryEntry::Kind::output, i, {}, {}, 0, 0});
+    // What is written there begins before the result that shows a part of it.
+    const Extent& before = plan.margins[i].before;
+    if (!(before.is_number() && before.value() == 0))
+      frame.slot[i] = b_.CreateGEP(b_.getInt8Ty(), frame.slot[i], b_.CreateNeg(extent(before)));
+  }
   emit_nests(frame);
   b_.CreateRetVoid();
   return std::move(layout_);

@@ -323,12 +323,35 @@ bool Planner::is_state_in_place(Id id) const {
   return is_loop(loop) && plan_.bodies[at(id).in[0]][0]->states[std::size_t(at(id).attrs.integer("index"))].in_place;
 }
 
+// A result that shows some steps of what a loop keeps of all is computed where the caller finds it, and the other steps
+// (the initial state, before the first) beside it.
+bool Planner::is_part_of_history(std::size_t output) {
+  const Record& r = at(t_.outputs[output]);
+  if (plan_.margins.empty() || r.op != &slice_op || r.attrs.integer("axis") != 0 || r.attrs.integer("step") != 1)
+    return false;
+  const Id whole = r.in[0];
+  const bool over_time = at(whole).op == &pick_op && is_loop(at(at(whole).in[0])) &&
+                         at(whole).attrs.integer("index") >= at(at(whole).in[0]).attrs.integer("states");
+  if (!over_time || plan_.slot_of[whole] >= 0) return false;
+  Extent step = size_of(r.type.dtype);
+  std::int64_t known = step.value();  // a part of a buffer begins as a buffer does, at a multiple of 64 bytes
+  for (std::size_t axis = 1; axis < r.type.shape.size(); ++axis) {
+    step = step * r.type.shape[axis];
+    if (r.type.shape[axis].is_number()) known *= r.type.shape[axis].value();
+  }
+  if (known % 64 != 0 || known == 0) return false;
+  plan_.margins[output] = {step * r.attrs.extent("start"), step * at(whole).type.shape[0]};
+  plan_.slot_of[whole] = int(output);
+  return true;
+}
+
 void Planner::place_outputs() {
   const std::size_t states = plan_.states.size();
   for (std::size_t i = 0; i < t_.outputs.size(); ++i) {
     const Id id = t_.outputs[i];
     const Record& r = at(id);
     if (is_waiting(id)) place_elementwise(id);
+    if (is_part_of_history(i)) continue;
     if (i < states) {
       const auto y = std::find(t_.outputs.begin() + std::ptrdiff_t(states), t_.outputs.end(), id);
       if (y != t_.outputs.end() && r.op != &input_op) {

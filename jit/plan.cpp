@@ -286,6 +286,12 @@ PlanPtr make_plan(const TapePtr& tape, std::size_t constants, std::size_t states
   return Planner(tape, constants, states).make();
 }
 
+PlanPtr make_program_plan(const TapePtr& tape) {
+  Planner planner(tape, 0, 0);
+  planner.allow_margins();
+  return planner.make();
+}
+
 const RowGroup* Plan::group_of(int nest) const {
   const auto group = std::lower_bound(groups.begin(), groups.end(), nest,
                                       [](const RowGroup& g, int number) { return g.last < number; });

@@ -53,6 +53,12 @@ struct StatePlace {
   int y = -1;             // the output over time that keeps the state after every step anyway
 };
 
+// Where a result of a program is a part of something larger that is computed in its memory: that has `before` bytes in front
+// of it, and `whole` bytes in all; 0 for a result that is whole itself.
+struct Margin {
+  Extent before = 0, whole = 0;
+};
+
 struct Plan;
 using PlanPtr = std::shared_ptr<const Plan>;
 
@@ -65,6 +71,7 @@ struct Plan {
   std::vector<int> slot_of;     // the output whose memory the record is computed in, -1 for none
   std::vector<std::vector<PlanPtr>> bodies;  // for each record: the plans of its tapes, in the order of its attributes
   std::vector<StatePlace> states;            // of a body: where each state lies
+  std::vector<Margin> margins;                         // of each output; empty unless it is the plan of a program
   std::vector<RowGroup> groups;              // in the order of their nests
   std::vector<bool> passing;  // only its own group reads it: there is memory for the rows in flight, or none at all
 
@@ -74,6 +81,8 @@ struct Plan {
 // The plan of a tape; `states` says how many of its outputs are the state of a loop whose body it is, whose inputs begin
 // with `constants`.
 PlanPtr make_plan(const TapePtr& tape, std::size_t constants = 0, std::size_t states = 0);
+// The plan of a program, whose results have as much memory around them as it asks for.
+PlanPtr make_program_plan(const TapePtr& tape);
 
 std::string_view name_of(NestKind kind);
 std::string to_string(const Plan& plan);

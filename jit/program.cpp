@@ -163,6 +163,8 @@ std::shared_ptr<CompiledProgram::Layout> CompiledProgram::make_layout(const std:
     for (Extent& extent : type.shape) extent = Extent(value_of(extent));
     layout->results.push_back(std::make_shared<const Type>(std::move(type)));
   }
+  for (const Margin& margin : recipe_.margins)
+    layout->margins.emplace_back(value_of(margin.before), value_of(margin.whole));
   std::vector<Lifetime> buffers;
   for (const MemoryEntry& entry : recipe_.layout.memory) {
     if (entry.kind != MemoryEntry::Kind::arena) continue;
@@ -186,6 +188,13 @@ std::shared_ptr<CompiledProgram::Layout> CompiledProgram::make_layout(const std:
   const double work = total(recipe_.work), meetings = total(recipe_.meetings);
   layout->worth_threads = work > 1e6 && work > 100e3 * meetings;
   return layout;
+}
+
+Tensor CompiledProgram::Layout::new_result(std::size_t i) const {
+  const auto [before, whole] = margins[i];
+  const std::int64_t bytes = bytes_of(*results[i]);
+  if (whole == 0) return Tensor(results[i], Buffer::allocate(bytes));
+  return Tensor(results[i], Buffer::part_of(Buffer::allocate(whole), before, bytes));
 }
 
 std::int64_t CompiledProgram::workspace_bytes(std::span<const Argument> arguments) const {
@@ -251,8 +260,7 @@ void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results)
   results.assign(layout->results.size(), Tensor());
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (may_donate(recipe_.donors[i])) continue;
-    const std::shared_ptr<const Type>& type = layout->results[i];
-    results[i] = Tensor(type, Buffer::allocate(bytes_of(*type)));
+    results[i] = layout->new_result(i);
   }
   // From here on nothing fails. Arguments that were given away change hands.
   for (std::size_t i = 0; i < results.size(); ++i)

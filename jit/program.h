@@ -30,6 +30,8 @@ class CompiledProgram final : public Program {
     std::vector<std::int64_t> offsets;  // of the arena entries
     std::int64_t arena_bytes = 0;
     std::vector<std::shared_ptr<const Type>> results;
+    std::vector<std::pair<std::int64_t, std::int64_t>> margins;  // of each: bytes before it, bytes of the whole
+    Tensor new_result(std::size_t i) const;
     bool worth_threads = false;
     // Seconds of a call, alone and as a team: the smaller decides, and the other is tried again now and then. A second
     // thread pays only while the machine really gives it a core, which no formula knows.

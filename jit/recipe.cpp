@@ -144,6 +144,7 @@ Recipe make_recipe(const Plan& plan, ProgramLayout layout) {
   recipe.layout = std::move(layout);
   collect_work(plan, {}, true, recipe);
   recipe.donors = find_donors(plan);
+  recipe.margins = plan.margins;
   return recipe;
 }
 

@@ -18,6 +18,7 @@ struct Recipe {
   };
   std::vector<Work> work, meetings;  // and how often the threads meet
   std::vector<int> donors;           // for each output: the input whose memory it may take, or -1
+  std::vector<Margin> margins;       // for each output
 };
 
 Recipe make_recipe(const Plan& plan, ProgramLayout layout);

@@ -225,6 +225,10 @@ std::string serialized(const Recipe& recipe, const Symbols& symbols) {
   }
   w.number(recipe.donors.size());
   for (int donor : recipe.donors) w.number(std::uint64_t(donor + 1));
+  for (const Margin& margin : recipe.margins) {
+    w.extent(margin.before);
+    w.extent(margin.whole);
+  }
   return std::move(w.bytes);
 }
 
@@ -268,6 +272,10 @@ Recipe recipe_from(std::string_view bytes, const Symbols& symbols, const Tape& t
     }
   if (r.count() != tape.outputs.size()) Reader::fail();
   for (std::size_t n = tape.outputs.size(); n-- > 0;) recipe.donors.push_back(int(r.index(tape.inputs.size() + 1)) - 1);
+  for (std::size_t n = tape.outputs.size(); n-- > 0;) {
+    const Extent before = r.extent();
+    recipe.margins.push_back({before, r.extent()});
+  }
   if (!r.at_end()) Reader::fail();
   return recipe;
 }

@@ -4,13 +4,16 @@
 #include <algorithm>
 
 #include "allocations.h"
+#include "ad/grad.h"
 #include "jit/jit.h"
+#include "models/cell.h"
 #include "models/dense.h"
 #include "models/gru.h"
 #include "models/lstm.h"
 #include "ops/elementwise.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
 
 using namespace tapeloop;
 
@@ -144,4 +147,49 @@ TEST_CASE("what a bound program does not have is an error that says so") {
   auto g = jit([](const Tensor& w, const Tensor& x) { return sum(w * x); });
   auto frozen = g.bind(zeros({4}), zeros({4}));
   CHECK_THROWS_WITH_AS(frozen.input<0>(), doctest::Contains("taken over"), Error);
+}
+
+// All states of a loop are kept with the initial one before them, and the program's result is a part of that memory.
+TEST_CASE_TEMPLATE("states over time are computed where the result lies, forward and in reverse, and stay when moved on",
+                   Cell, Lstm, Gru) {
+  const Cell cell = Cell::init(key(1), 16, 16);
+  for (bool reverse : {false, true}) {
+    auto f = [&](const Cell& c, const Tensor& xs) {
+      auto loss = [&](const Cell& model, const Tensor& x) {
+        const auto outputs = unroll(model, model.initial(x.size(1)), x, {.reverse = reverse}).outputs;
+        return std::pair{sum(square(outputs)), outputs};
+      };
+      const auto [l, outputs, grads] = value_and_grad(loss)(c, xs);
+      return std::tuple{outputs, grads, outputs * 2};
+    };
+    auto compiled = jit(f);
+    auto next = jit([](const Tensor& y) { return y + 1; });
+    for (int steps : {1, 2, 9}) {
+      const Tensor xs = normal(key(2), {steps, 3, 16}).materialized();
+      const auto expected = f(cell, xs);
+      auto [outputs, grads, twice] = compiled(cell, xs);
+      CHECK(same_bits(outputs, std::get<0>(expected)));
+      CHECK(same_bits(twice, std::get<2>(expected)));
+      for (std::size_t i = 0; i < leaves_of(grads).size(); ++i)
+        CHECK(same_bits(leaves_of(grads)[i], leaves_of(std::get<1>(expected))[i]));
+      CHECK(same_bits(next(std::move(outputs)), std::get<0>(expected) + 1));
+    }
+  }
+}
+
+TEST_CASE("a bound program whose state is all states of a loop keeps to their memory") {
+  const Gru cell = Gru::init(key(1), 16, 16);
+  auto f = [](const Gru& c, const Tensor& before, const Tensor& xs) {
+    const auto first = at(before, 0, 4);
+    return unroll(c, first, xs + before).outputs;
+  };
+  const Tensor xs = normal(key(2), {5, 2, 16}).materialized();
+  Tensor state = zeros({5, 2, 16}).materialized();
+  auto bound = jit(f).bind(cell, state, xs);
+  for (int call = 0; call < 4; ++call) {
+    write(bound.input<2>(), xs);
+    bound();
+    state = f(cell, state, xs);
+    CHECK(numbers(bound.output<0>()) == state.to_vector<float>());
+  }
 }
