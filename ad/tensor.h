@@ -26,12 +26,12 @@ class Tensor;
 using Id = std::uint32_t;
 using Tensors = std::vector<Tensor>;
 
-// Memory of a concrete tensor: 64-byte aligned and padded to a multiple of 64 bytes. Freed buffers are kept for the next
+// Memory of a concrete tensor: 64-byte aligned and padded to a multiple of 64 bytes, unless it is a part of another. Freed buffers are kept for the next
 // request of the same size, so that a training loop settles into asking the system for nothing.
 class Buffer {
  public:
   static std::shared_ptr<Buffer> allocate(std::int64_t bytes);
-  // `bytes` of `whole` from `offset` on, a multiple of 64; it keeps all of it alive.
+  // `bytes` of `whole` from `offset` on; it keeps all of it alive.
   static std::shared_ptr<Buffer> part_of(std::shared_ptr<Buffer> whole, std::int64_t offset, std::int64_t bytes);
   ~Buffer();
   Buffer(const Buffer&) = delete;

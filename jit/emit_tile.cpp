@@ -90,7 +90,7 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
     };
     auto load_y = [&](int j) {
       Value* place = at(right, b.getInt64(std::uint64_t(j * kLanes * size_of(dtype))));
-      y[std::size_t(j)] = b.CreateAlignedLoad(vector, place, llvm::Align(64));
+      y[std::size_t(j)] = b.CreateAlignedLoad(vector, place, align);
     };
     auto add = [&](int i, int j) {
       const auto n = std::size_t(i * vectors + j);

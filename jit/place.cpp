@@ -334,12 +334,7 @@ bool Planner::is_part_of_history(std::size_t output) {
                          at(whole).attrs.integer("index") >= at(at(whole).in[0]).attrs.integer("states");
   if (!over_time || plan_.slot_of[whole] >= 0) return false;
   Extent step = size_of(r.type.dtype);
-  std::int64_t known = step.value();  // a part of a buffer begins as a buffer does, at a multiple of 64 bytes
-  for (std::size_t axis = 1; axis < r.type.shape.size(); ++axis) {
-    step = step * r.type.shape[axis];
-    if (r.type.shape[axis].is_number()) known *= r.type.shape[axis].value();
-  }
-  if (known % 64 != 0 || known == 0) return false;
+  for (std::size_t axis = 1; axis < r.type.shape.size(); ++axis) step = step * r.type.shape[axis];
   plan_.margins[output] = {step * r.attrs.extent("start"), step * at(whole).type.shape[0]};
   plan_.slot_of[whole] = int(output);
   return true;

@@ -152,9 +152,9 @@ TEST_CASE("what a bound program does not have is an error that says so") {
 // All states of a loop are kept with the initial one before them, and the program's result is a part of that memory.
 TEST_CASE_TEMPLATE("states over time are computed where the result lies, forward and in reverse, and stay when moved on",
                    Cell, Lstm, Gru) {
-  const Cell cell = Cell::init(key(1), 16, 16);
-  for (bool reverse : {false, true}) {
-    auto f = [&](const Cell& c, const Tensor& xs) {
+  for (auto [size, reverse] : {std::pair{16, false}, {16, true}, {13, false}, {13, true}}) {
+    const Cell cell = Cell::init(key(1), size, size);
+    auto f = [reverse = reverse](const Cell& c, const Tensor& xs) {
       auto loss = [&](const Cell& model, const Tensor& x) {
         const auto outputs = unroll(model, model.initial(x.size(1)), x, {.reverse = reverse}).outputs;
         return std::pair{sum(square(outputs)), outputs};
@@ -165,7 +165,7 @@ TEST_CASE_TEMPLATE("states over time are computed where the result lies, forward
     auto compiled = jit(f);
     auto next = jit([](const Tensor& y) { return y + 1; });
     for (int steps : {1, 2, 9}) {
-      const Tensor xs = normal(key(2), {steps, 3, 16}).materialized();
+      const Tensor xs = normal(key(2), {steps, 3, size}).materialized();
       const auto expected = f(cell, xs);
       auto [outputs, grads, twice] = compiled(cell, xs);
       CHECK(same_bits(outputs, std::get<0>(expected)));

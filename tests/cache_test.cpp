@@ -254,8 +254,10 @@ TEST_CASE("a recipe that does not fit its tape is refused") {
   Recipe recipe;
   recipe.layout.memory.push_back({MemoryEntry::Kind::input, 0, {}, {}, 0, 0});
   recipe.donors = {0};
+  recipe.margins = {{64, 4096}};
   const std::string bytes = serialized(recipe, symbols);
   CHECK(recipe_from(bytes, symbols, *traced.tape).donors == std::vector<int>{0});
+  CHECK(recipe_from(bytes, symbols, *traced.tape).margins[0].whole == Extent(4096));
   for (std::size_t size = 0; size < bytes.size(); ++size)
     CHECK_THROWS(recipe_from(bytes.substr(0, size), symbols, *traced.tape));
   recipe.donors = {3};
