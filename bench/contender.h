@@ -17,6 +17,8 @@ class Contender {
   virtual bool prepare(const Problem& problem) = 0;
   // Solves the problem `calls` times in a row; milliseconds for each.
   virtual double run(int calls) = 0;
+  // What it works in beside arguments and results; 0 where it does not say.
+  virtual std::int64_t workspace_bytes() const { return 0; }
 };
 
 std::unique_ptr<Contender> tapeloop_contender();

@@ -62,6 +62,7 @@ std::vector<Measurement> measure(const Problem& problem, const Contenders& conte
     m.ms_min = *std::min_element(side.ms.begin(), side.ms.end());
     m.gflops = problem.gflop() / (m.ms_median * 1e-3);
     m.percent_of_peak = median(side.percent);
+    m.workspace_bytes = side.contender->workspace_bytes();
     std::vector<double> ratios;
     for (std::size_t turn = 0; turn < side.ms.size(); ++turn) ratios.push_back(side.ms[turn] / sides.front().ms[turn]);
     m.ratio = median(ratios);

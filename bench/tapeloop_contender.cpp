@@ -53,10 +53,15 @@ struct Inputs {
   }
 };
 
+struct Solution {
+  std::function<void()> solve;
+  std::int64_t workspace_bytes = 0;
+};
+
 // The outputs, and the gradients of cell, initial state and inputs.
 template <class Cell>
-std::function<void()> training_step(const Row& row) {
-  auto step = jit([](const auto& cell, const auto& state, const Tensor& xs, const Tensor& cotangent) {
+auto compiled_step() {
+  return jit([](const auto& cell, const auto& state, const Tensor& xs, const Tensor& cotangent) {
     auto loss = [](const auto& c, const auto& s, const Tensor& x, const Tensor& ct) {
       const Tensor outputs = unroll(c, s, x).outputs;
       return std::pair{sum(outputs * ct), outputs};
@@ -64,25 +69,34 @@ std::function<void()> training_step(const Row& row) {
     auto [value, outputs, grads] = value_and_grad<0, 1, 2>(loss)(cell, state, xs, cotangent);
     return std::pair{outputs, grads};
   });
-  return [step, in = Inputs<Cell>(row)]() mutable { (void)step(in.cell, in.state, in.xs, in.cotangent); };
 }
 
 template <class Cell>
-std::function<void()> inference(const Row& row) {
+Solution training_step(const Row& row) {
+  auto step = compiled_step<Cell>();
+  const Inputs<Cell> in(row);
+  const std::int64_t bytes = step.workspace_bytes(in.cell, in.state, in.xs, in.cotangent);
+  return {[step, in]() mutable { (void)step(in.cell, in.state, in.xs, in.cotangent); }, bytes};
+}
+
+template <class Cell>
+Solution inference(const Row& row) {
   auto forward = jit([](const auto& cell, const auto& state, const Tensor& xs) {
     auto [last, outputs] = unroll(cell, state, xs);
     return std::pair{last, outputs};
   });
-  return [forward, in = Inputs<Cell>(row)]() mutable { (void)forward(in.cell, in.state, in.xs); };
+  const Inputs<Cell> in(row);
+  const std::int64_t bytes = forward.workspace_bytes(in.cell, in.state, in.xs);
+  return {[forward, in]() mutable { (void)forward(in.cell, in.state, in.xs); }, bytes};
 }
 
 // One step at a time through the bound form; the state stays where it is.
 template <class Cell>
-std::function<void()> streaming(const Row& row) {
+Solution streaming(const Row& row) {
   auto step = jit([](const Cell& cell, const auto& state, const Tensor& x) { return cell(state, x); });
   const Inputs<Cell> in(row);
   auto bound = std::make_shared<Bound>(step.bind(in.cell, in.state, at(in.xs, 0, 0)));
-  return [bound] { (*bound)(); };
+  return {[bound] { (*bound)(); }};
 }
 
 // From a C++ function to machine code that has run once: what the first call of a new function takes beyond the next.
@@ -91,10 +105,11 @@ double compile_ms(const Row& row, bool from_disk) {
   Options with = options();
   with.cache = from_disk;
   const ScopedOptions scope(with);
-  const auto step = training_step<Cell>(row);
+  auto step = compiled_step<Cell>();
+  const Inputs<Cell> in(row);
   const auto timed = [&] {
     const auto begin = std::chrono::steady_clock::now();
-    step();
+    (void)step(in.cell, in.state, in.xs, in.cotangent);
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   };
   const double first = timed();
@@ -102,7 +117,7 @@ double compile_ms(const Row& row, bool from_disk) {
 }
 
 template <class Cell>
-std::function<void()> solution(const Problem& problem) {
+Solution solution(const Problem& problem) {
   switch (problem.task) {
     case Task::train:
       return training_step<Cell>(problem.row);
@@ -115,7 +130,7 @@ std::function<void()> solution(const Problem& problem) {
   }
 }
 
-std::function<void()> solution_of(const Problem& problem) {
+Solution solution_of(const Problem& problem) {
   if (problem.cell == "rnn") return solution<Rnn>(problem);
   if (problem.cell == "lstm") return solution<Lstm>(problem);
   if (problem.cell == "gru") return solution<Gru>(problem);
@@ -131,27 +146,28 @@ class Tapeloop final : public Contender {
   explicit Tapeloop(std::string_view without = {}) : without_(without) {}
   std::string name() const override { return without_.empty() ? "tapeloop" : "without " + without_; }
   bool prepare(const Problem& problem) override {
-    solve_ = nullptr;
+    solution_ = {};
     threads_.reset();
     Options with_threads = options();
     with_threads.threads = problem.threads;
     if (!without_.empty()) with_threads.without = without_;
     threads_.emplace(with_threads);
-    solve_ = solution_of(problem);
-    if (solve_) solve_();  // compiles
-    return bool(solve_);
+    solution_ = solution_of(problem);
+    if (solution_.solve) solution_.solve();  // compiles
+    return bool(solution_.solve);
   }
   double run(int calls) override {
     using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
-    for (int call = 0; call < calls; ++call) solve_();
+    for (int call = 0; call < calls; ++call) solution_.solve();
     return std::chrono::duration<double, std::milli>(Clock::now() - begin).count() / calls;
   }
+  std::int64_t workspace_bytes() const override { return solution_.workspace_bytes; }
 
  private:
   std::string without_;
   std::optional<ScopedOptions> threads_;
-  std::function<void()> solve_;
+  Solution solution_;
 };
 
 // Compiling is measured apart from running: once means once.

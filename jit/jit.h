@@ -111,6 +111,19 @@ class Jit {
     return result;
   }
 
+  // How many bytes a call with these arguments works in, beside arguments and results: what a gradient keeps of every step is
+  // most of it. Compiles, and runs nothing. Throws Error when f does, or when an argument is recorded.
+  template <class... Args>
+  std::int64_t workspace_bytes(const Args&... args) {
+    using Result = std::remove_cvref_t<decltype(f_(args...))>;
+    detail::Call call;
+    call.gather(args...);
+    if (call.is_recorded())
+      throw Error("workspace_bytes: a recorded tensor has no place in memory", where_, "give concrete values");
+    const Entry* entry = find(call);
+    return (entry ? entry : compile<Result>(call, args...))->program->workspace_bytes(call.arguments());
+  }
+
   // The function for these sizes, with arguments and results in fixed places: see jit/bound.h.
   //
   // The state is the first argument but the last one whose C++ type is that of the result, or of its first part, with

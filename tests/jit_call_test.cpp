@@ -224,3 +224,23 @@ TEST_CASE("several threads may compile and run at once") {
   for (std::thread& thread : threads) thread.join();
   for (char r : right) CHECK(r);
 }
+
+// Of each step an LSTM's gradient keeps four gates, tanh c and c; its outputs, h, are a result. Of the rest, what a block of
+// steps holds is small beside that.
+TEST_CASE("a training step works in little more memory than what its gradient must keep") {
+  const int steps = 512, batch = 32, hidden = 128;
+  const Lstm cell = Lstm::init(key(1), hidden, hidden);
+  auto step = jit([](const Lstm& c, const Tensor& xs, const Tensor& ct) {
+    auto loss = [](const Lstm& model, const Tensor& x, const Tensor& cotangent) {
+      const Tensor outputs = unroll(model, model.initial(x.size(1)), x).outputs;
+      return std::pair{sum(outputs * cotangent), outputs};
+    };
+    return value_and_grad<0, 1>(loss)(c, xs, ct);
+  });
+  const Tensor xs = zeros({steps, batch, hidden}).materialized();
+  const double kept = 6.0 * steps * batch * hidden * sizeof(float);
+  const double used = double(step.workspace_bytes(cell, xs, xs));
+  MESSAGE("LSTM (32, 512, 128): " << used / (1 << 20) << " MB for " << kept / (1 << 20) << " MB kept");
+  CHECK(used <= 1.3 * kept);
+  CHECK(used >= kept);
+}
