@@ -29,22 +29,28 @@ bool spin_until(const Reached& reached) {
 // Where the threads of a team meet: they spin briefly, then sleep. A pure spin is catastrophic when a core is taken away.
 class Team {
  public:
-  explicit Team(int threads) : threads_(threads), cores_(std::make_unique<Core[]>(std::size_t(threads))) {}
+  explicit Team(int threads) : threads_(threads), seats_(std::make_unique<Seat[]>(std::size_t(threads))) {}
   int threads() const { return threads_; }
 
   void meet(int thread) {
-    const int phase = phase_.load(std::memory_order_relaxed);
-    cores_[std::size_t(thread)].number.store(sched_getcpu(), std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
-      arrived_.store(0, std::memory_order_relaxed);
-      phase_.store(phase + 1, std::memory_order_release);
-      phase_.notify_all();
-      return;
+    Seat& own = seats_[std::size_t(thread)];
+    const int meeting = (own.meeting.load(std::memory_order_relaxed) + 1) & kMeetings;
+    own.core.store(sched_getcpu(), std::memory_order_relaxed);
+    // An exchange, so that it is seen before we look whether anybody sleeps.
+    own.meeting.exchange(meeting, std::memory_order_seq_cst);
+    own.meeting.notify_all();
+    for (int other = 0; other < threads_; ++other) {
+      const std::atomic<int>& others = seats_[std::size_t(other)].meeting;
+      int seen = meeting;
+      // Who is there may have gone on to the next meeting already, but no further.
+      const auto is_there = [&] {
+        seen = others.load(std::memory_order_acquire);
+        return seen == meeting || seen == ((meeting + 1) & kMeetings);
+      };
+      if (is_there() || spin_until(is_there)) continue;
+      leave_shared_core(thread);
+      while (!is_there()) others.wait(seen, std::memory_order_acquire);
     }
-    const auto gone_on = [&] { return phase_.load(std::memory_order_acquire) != phase; };
-    if (spin_until(gone_on)) return;
-    leave_shared_core(thread);
-    while (!gone_on()) phase_.wait(phase, std::memory_order_acquire);
   }
 
  private:
@@ -63,15 +69,17 @@ class Team {
     // It has moved; where it goes later is the scheduler's affair.
     (void)sched_setaffinity(0, sizeof allowed, &allowed);
   }
-  int core_of(int thread) const { return cores_[std::size_t(thread)].number.load(std::memory_order_relaxed); }
+  int core_of(int thread) const { return seats_[std::size_t(thread)].core.load(std::memory_order_relaxed); }
 
-  struct alignas(64) Core {
-    std::atomic<int> number{-1};  // where a thread was when it came to the last meeting
+  static constexpr int kMeetings = 0xffff;  // are told apart; they are counted round and round
+
+  // What one thread writes and the others watch: one cache line, which goes from core to core once a meeting.
+  struct alignas(64) Seat {
+    std::atomic<int> meeting{0};  // the last that it has come to
+    std::atomic<int> core{-1};    // where it was then
   };
   const int threads_;
-  std::unique_ptr<Core[]> cores_;
-  alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<int> phase_{0};
+  std::unique_ptr<Seat[]> seats_;
 };
 
 // Threads that wait for the next program. One caller at a time; others wait for it.
