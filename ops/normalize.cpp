@@ -51,7 +51,10 @@ Tensor var(const Tensor& x, const Axes& axes, int correction, bool keep, Where w
   needs_float("var", x, where);
   const Tensor centred = Operand(x, where) - mean(x, axes, true, where);
   const Tensor count = extent(reduced_count("var", x, axes, where), x.dtype(), where);
-  return Operand(sum(square(Operand(centred, where)), axes, keep, where), where) / (Operand(count, where) - correction);
+  const Tensor left = Operand(count, where) - correction;
+  // Of too few elements there is no variance: 0/0.
+  const Tensor freedom = correction > 0 ? maximum(Operand(left, where), 0) : left;
+  return Operand(sum(square(Operand(centred, where)), axes, keep, where), where) / freedom;
 }
 
 Tensor stddev(const Tensor& x, const Axes& axes, int correction, bool keep, Where where) {
