@@ -71,8 +71,10 @@ Tensor norm(const Tensor& x, double p, const Axes& axes, bool keep, Where where)
   if (p == 2)
     return where_positive(sum(square(Operand(x, where)), axes, keep, where), where,
                           [](const Operand& s) { return sqrt(s); });
+  // A negative power of 0 makes the norm a constant 0.
+  const Tensor other_than_zero = tapeloop::where(Operand(x, where) == 0, 0, magnitude);
   const Tensor powers = p > 0 ? where_positive(magnitude, where, [&](const Operand& a) { return pow(a, p); })
-                              : pow(Operand(magnitude, where), p);
+                              : pow(Operand(other_than_zero, where), p);
   return where_positive(sum(powers, axes, keep, where), where, [&](const Operand& s) { return pow(s, 1 / p); });
 }
 
