@@ -26,14 +26,14 @@ Tensors value_and_gradients(const TapePtr& tape, const Tensors& inputs, const st
   if (tape->outputs.empty())
     throw Error("grad: the function returns no tensor", where, "return the loss as a scalar tensor");
   const Record& loss = (*tape)[tape->outputs[0]];
+  const Where& blamed = loss.op == &input_op ? where : loss.where;  // an argument has no line of its own
   if (!is_float(loss.type.dtype) || count_of(loss.type.shape) != 1)
-    throw Error(fmt::format("grad: the loss is {}, not one floating-point number", to_string(loss.type)), loss.where,
+    throw Error(fmt::format("grad: the loss is {}, not one floating-point number", to_string(loss.type)), blamed,
                 "reduce it with sum() or mean(); vjp(f) differentiates functions with many results");
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (wanted[i] && !is_float(inputs[i].dtype()))
       throw Error(fmt::format("grad: {} is {}: integers do not take gradients", names[i], to_string(inputs[i].type())),
-                  loss.where,
-                  "differentiate with respect to another argument: grad<I>(f); or cast() it to a float dtype");
+                  blamed, "differentiate with respect to another argument: grad<I>(f); or cast() it to a float dtype");
 
   VjpRequest request{wanted, std::vector<bool>(tape->outputs.size(), false), {}};
   request.live[0] = true;

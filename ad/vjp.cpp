@@ -44,6 +44,12 @@ class Cotangents {
     Tensor& so_far = sum(tape, id);
     so_far = accumulate(so_far, ct);
   }
+  // A cotangent that goes through a record as it is (of a sum to its terms) is added, even if it is the end of a chain that
+  // could begin with what is there: in a loop it comes from another step, and is no chain to be seen.
+  void pass(const Tape& tape, Id id, const Tensor& ct) {
+    Tensor& so_far = sum(tape, id);
+    so_far = so_far.is_empty() ? ct : record(add_op, {so_far, ct}, {}, Where::current());
+  }
   Tensors& operator[](Id id) { return of_[id]; }
   // What has been added up for a record; empty for nothing.
   Tensor& sum(const Tape& tape, Id id) {
@@ -154,8 +160,11 @@ TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
     const Tensors operand_cts = pull[id].pull_onto ? pull[id].pull_onto(ct, sums) : pull[id].pull(ct);
     for (std::size_t i = 0; i < operands.size(); ++i) {
       if (i >= operand_cts.size() || operand_cts[i].is_empty() || !active[operands[i]]) continue;
+      const bool passed = std::any_of(ct.begin(), ct.end(), [&](const Tensor& part) {
+        return part.is_recorded() && operand_cts[i].is_recorded() && part.id() == operand_cts[i].id();
+      });
       if (sums[i].is_empty())
-        cts.add(t, operands[i], operand_cts[i]);
+        passed ? cts.pass(t, operands[i], operand_cts[i]) : cts.add(t, operands[i], operand_cts[i]);
       else
         cts.sum(t, operands[i]) = operand_cts[i];
     }

@@ -13,6 +13,7 @@
 #include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
+#include "ops/source.h"
 
 namespace tapeloop {
 namespace {
@@ -125,7 +126,11 @@ void Planner::fold(Id id, const Record& reduction) {
   while (!work.empty()) {
     const Id x = work.back();
     work.pop_back();
-    if (is_source(x)) continue;
+    if (is_source(x)) {
+      // What counts along one of several axes cannot tell where it is on a walk with one index.
+      if (flat && trailing > 1 && at(x).op == &iota_op && at(x).attrs.integer("axis") >= 0) must_store_[x] = true;
+      continue;
+    }
     if (is_elementwise(x) && uses_[x] == 1 && !must_store_[x] && runs(Pass::fold_reductions)) {
       folded_[x] = true;
       for (Id operand : at(x).in) work.push_back(operand);

@@ -145,9 +145,10 @@ CellReport check_cell(const Compile& compile, const Cell& given_cell, const Stat
   const TapePtr rolled = trace(loss, Recorder::Captures::recorded, cell, state, xs, w).tape;
   const Tensors arguments = leaves_of(std::tuple{cell, state, xs, w});
   const Tensors gradient = run_gradient(rolled, arguments);
+  // To the last bit, unless a step holds a loop whose first state is used elsewhere too: then sums go in another order.
   laws.same(
       "the loop's derivative is that of its steps written out",
-      [&] { return std::pair{gradient, run_gradient(expand(rolled), arguments)}; }, 1e-300);
+      [&] { return std::pair{gradient, run_gradient(expand(rolled), arguments)}; }, 1e-13);
   auto gradient_with = [&](const auto& f) {
     return run_gradient(trace(f, Recorder::Captures::recorded, cell, state, xs, w).tape, arguments);
   };

@@ -145,8 +145,9 @@ inline Tensor remainder(const Operand& a, const Operand& b) { return record(rema
 inline constexpr Op abs_op = elementwise({
     .name = "abs",
     .lanes = [](Lanes x) { return lane::abs(x[0]); },
+    // At the kink a factor 0, not nothing: 0 times an infinite cotangent is NaN, as in PyTorch and JAX.
     .flow = [](const Tensors& x, const Tensor&,
-               const Tensor& v) { return Tensors{where(x[0] > 0, v, where(x[0] < 0, neg(v), 0))}; },
+               const Tensor& v) { return Tensors{where(x[0] > 0, v, where(x[0] < 0, neg(v), v * 0))}; },
     .cheap = true,
     .infer = infer_number,
 });

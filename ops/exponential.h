@@ -161,7 +161,7 @@ inline constexpr Op asinh_op = elementwise({
     .partials =
         [](const Tensors& x, const Tensor&) {
           const Tensor m = maximum(abs(x[0]), 1);  // so that the square does not overflow
-          return Tensors{rsqrt(square(1 / m) + square(x[0] / m)) / m};
+          return Tensors{where(m == lane::kInfinity, 0, rsqrt(square(1 / m) + square(x[0] / m)) / m)};
         },
     .infer = infer_float,
 });

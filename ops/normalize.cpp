@@ -51,7 +51,10 @@ Tensor var(const Tensor& x, const Axes& axes, int correction, bool keep, Where w
   needs_float("var", x, where);
   const Tensor centred = Operand(x, where) - mean(x, axes, true, where);
   const Tensor count = extent(reduced_count("var", x, axes, where), x.dtype(), where);
-  return Operand(sum(square(Operand(centred, where)), axes, keep, where), where) / (Operand(count, where) - correction);
+  const Tensor left = Operand(count, where) - correction;
+  // Of too few elements there is no variance: 0/0.
+  const Tensor freedom = correction > 0 ? maximum(Operand(left, where), 0) : left;
+  return Operand(sum(square(Operand(centred, where)), axes, keep, where), where) / freedom;
 }
 
 Tensor stddev(const Tensor& x, const Axes& axes, int correction, bool keep, Where where) {
@@ -68,8 +71,10 @@ Tensor norm(const Tensor& x, double p, const Axes& axes, bool keep, Where where)
   if (p == 2)
     return where_positive(sum(square(Operand(x, where)), axes, keep, where), where,
                           [](const Operand& s) { return sqrt(s); });
+  // A negative power of 0 makes the norm a constant 0.
+  const Tensor other_than_zero = tapeloop::where(Operand(x, where) == 0, 0, magnitude);
   const Tensor powers = p > 0 ? where_positive(magnitude, where, [&](const Operand& a) { return pow(a, p); })
-                              : pow(Operand(magnitude, where), p);
+                              : pow(Operand(other_than_zero, where), p);
   return where_positive(sum(powers, axes, keep, where), where, [&](const Operand& s) { return pow(s, 1 / p); });
 }
 

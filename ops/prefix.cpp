@@ -143,7 +143,10 @@ struct LogWeights {
     const Tensor last = d.earlier(y, -kInfinity);
     // Of two of one infinity; the derivative of an ordinary tie is that of the difference.
     const Tensor same = logical_and(d.at(d.at(last) == x), d.at(is_inf(d.at(x))));
-    const Tensor difference = where(d.at(same), 0, d.at(last) - x);
+    const Tensor ordinary = where(d.at(same), 0, d.at(last) - x);
+    // The first has nobody to share with.
+    const Tensor is_first = d.earlier(zeros_like(x), 1);
+    const Tensor difference = where(d.at(is_first) > 0, -kInfinity, ordinary);
     before = sigmoid(d.at(difference));
     here = sigmoid(neg(d.at(difference)));
   }

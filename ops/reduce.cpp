@@ -326,9 +326,13 @@ Tensor reduce(const Op& op, const Tensor& x, const Axes& axes, bool keep, const 
   return keep ? reshape(y, with_ones(x.shape(), list), where) : y;
 }
 
-// What is taken out of exp's operand: the largest element where it is finite. ∞ − ∞ would be NaN.
+// What is taken out of exp's operand: the largest element. Where that is infinite, a softmax has no value: ∞ − ∞ is NaN.
+Tensor top_of(const Tensor& x, const Axes& axes, const Where& where) {
+  return stop_gradient(max(x, axes, true, where), where);
+}
+// A logarithm of a sum has one, for which nothing is taken out.
 Tensor shift_of(const Tensor& x, const Axes& axes, const Where& where) {
-  const Tensor top = stop_gradient(max(x, axes, true, where), where);
+  const Tensor top = top_of(x, axes, where);
   return tapeloop::where(abs(Operand(top, where)) == std::numeric_limits<double>::infinity(), 0, top);
 }
 
@@ -428,14 +432,14 @@ Tensor logsumexp(const Tensor& x, const Axes& axes, bool keep, Where where) {
 Tensor softmax(const Tensor& x, int axis, Where where) {
   needs_float("softmax", x, where);
   axis = normal_axis("softmax", axis, x.rank(), where);
-  const Tensor e = exp(Operand(Operand(x, where) - shift_of(x, axis, where), where));
+  const Tensor e = exp(Operand(Operand(x, where) - top_of(x, axis, where), where));
   return Operand(e, where) / sum(e, axis, true, where);
 }
 
 Tensor log_softmax(const Tensor& x, int axis, Where where) {
   needs_float("log_softmax", x, where);
   axis = normal_axis("log_softmax", axis, x.rank(), where);
-  const Tensor shifted = Operand(x, where) - shift_of(x, axis, where);
+  const Tensor shifted = Operand(x, where) - top_of(x, axis, where);
   const Tensor total = sum(exp(Operand(shifted, where)), axis, true, where);
   return Operand(shifted, where) - log(Operand(total, where));
 }

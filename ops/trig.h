@@ -57,9 +57,11 @@ struct SineAndCosine {
                                        -1.1358750093037676e-11};
 };
 
-// The bounds on errors hold up to |x| = 2^20. Further out, where neighbouring numbers are soon a full turn apart, the
-// results are NaN.
-inline Lane within_range(Lane x, Lane y) { return select(abs(x) <= 0x1p20, y, x.like(kNaN)); }
+// The bounds on errors hold up to |x| = 2^20 (f32), 2^40. Further out, where neighbouring numbers are soon a full turn
+// apart, the results are NaN.
+inline Lane within_range(Lane x, Lane y) {
+  return select(abs(x) <= (x.dtype() == Dtype::f32 ? 0x1p20 : 0x1p40), y, x.like(kNaN));
+}
 
 // sin(x + ahead·pi/2) for ahead = 0 or 1: the sine of r, its cosine, or minus either, as m + ahead is 0, 1, 2 or 3
 // modulo 4.

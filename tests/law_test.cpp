@@ -168,6 +168,22 @@ TEST_CASE("law: a state that no step passes a gradient on to still hands out the
     }
 }
 
+TEST_CASE("law: a state that is a sum hands its cotangent on as it is, and no chain begins anew in it") {
+  auto f = [](const Tensor& h, const Tensor& xs, const Tensor& u, const Tensor& v) {
+    auto step = [&](const Tensor& s, const Tensor& x) {
+      const Tensor n = tanh(x + matmul(s, u)), carried = n + 0.5 * x;  // recorded before the other uses of n
+      return std::pair{carried, n + sigmoid(matmul(n, v))};
+    };
+    auto [last, ys] = scan(step, h, xs);
+    return sum(ys) + sum(square(last));
+  };
+  const Tensors inputs{noise(1, {3, 5}), noise(2, {4, 3, 5}), noise(3, {5, 5}), noise(4, {5, 5}),
+                       full({}, 1, f64).materialized()};
+  const TapePtr rolled = trace(f, Recorder::Captures::recorded, inputs[0], inputs[1], inputs[2], inputs[3]).tape;
+  CHECK(same(run(*gradient_tape(rolled), inputs), run(*gradient_tape(expand(rolled)), inputs)));
+  ++tapeloop::testing::cases;
+}
+
 TEST_CASE("law: every cell in every mode, plain, truncated, checkpointed and with lengths") {
   for_each_cell([](const std::string& name, const auto& cell) {
     const int steps = 5, examples = 2;

@@ -208,7 +208,7 @@ Worst measure_f64(const Function& f, std::size_t count, std::uint64_t seed, Wors
   Worst worst;
   Number exact, scratch;
   for (std::size_t i = 0; i < count; ++i) {
-    if (std::fabs(xs[i]) > f.limit) {
+    if (std::fabs(xs[i]) > std::max(f.limit, f.limit_f64)) {
       if (!std::isnan(ys[i])) worst.add_wrong(xs[i]);
       continue;
     }

@@ -1,11 +1,16 @@
 // Every defect that was found has a test of its own name here, unless the test of what it broke would be the same.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "ad/grad.h"
 #include "cases.h"
 #include "jit/jit.h"
 #include "ops/elementwise.h"
+#include "ops/index.h"
 #include "ops/matmul.h"
+#include "ops/normalize.h"
 #include "ops/prefix.h"
 #include "ops/reduce.h"
 #include "ops/scan.h"
@@ -112,5 +117,65 @@ TEST_CASE("regressions: rows that are added up over two axes do so in vectors, w
   const auto [c, d] = f(reshape(x, {3, 5, 7}).materialized(), shift.materialized());
   CHECK(same_bits(a, c));
   CHECK(same_bits(b, d));
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: what counts along one axis is added up over all of them") {
+  auto f = [](const Tensor& t) {
+    const Tensor chosen = one_hot(cast(t, Dtype::i32), 4, Dtype::f64);
+    return sum(chosen) + sum(iota({3, 5}, 0, Dtype::f64) * sum(t)) + sum(cast(iota({3, 5}, 1) < 2, Dtype::f64));
+  };
+  const Tensor x = numbers({1, 3, 2}, {3});
+  CHECK(f(x).item<double>() == 3 + 15 * 6 + 6);
+  CHECK(same_bits(jit(f)(x), f(x)));
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: derivatives where something is infinite") {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  auto gradient = [](auto f, std::vector<double> at) {
+    const Shape shape{std::int64_t(at.size())};
+    return grad([&](const Tensor& t) { return sum(f(t)); })(Tensor::of(at, shape)).template to_vector<double>();
+  };
+  // The kink of abs is a factor 0, and 0 times the infinite slope of the root is no number.
+  CHECK(std::isnan(gradient([](const Tensor& t) { return sqrt(abs(t)); }, {0})[0]));
+  CHECK(std::isnan(gradient([](const Tensor& t) { return log(abs(t)); }, {0})[0]));
+  CHECK(gradient([](const Tensor& t) { return abs(t); }, {0, -2, 3}) == std::vector<double>{0, -1, 1});
+  CHECK(gradient([](const Tensor& t) { return asinh(t); }, {kInf, -kInf}) == std::vector<double>{0, 0});
+  // A softmax of +inf has no value anywhere.
+  for (double y : softmax(numbers({kInf, 0}, {2})).to_vector<double>()) CHECK(std::isnan(y));
+  for (double y : log_softmax(numbers({kInf, 0}, {2})).to_vector<double>()) CHECK(std::isnan(y));
+  CHECK(softmax(numbers({-kInf, 0}, {2})).to_vector<double>() == std::vector<double>{0, 1});
+  // The first of a running sum has no other to share with.
+  CHECK(gradient([](const Tensor& t) { return slice(logcumsumexp(t), 0, 0, 1); }, {-kInf, 1}) ==
+        std::vector<double>{1, 0});
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: sine, cosine and tangent of large numbers in f64") {
+  const std::vector<double> at{1e7, -3e8, 1e10, 6e11, 2097153.25};
+  const Tensor x = Tensor::of(at, {std::int64_t(at.size())});
+  for (const auto& [ours, theirs] : {std::pair{sin(x), +[](double v) { return std::sin(v); }},
+                                     {cos(x), +[](double v) { return std::cos(v); }},
+                                     {tan(x), +[](double v) { return std::tan(v); }}})
+    for (std::size_t i = 0; i < at.size(); ++i)
+      CHECK(ours.to_vector<double>()[i] == doctest::Approx(theirs(at[i])).epsilon(1e-15));
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: a variance of too few elements is no number") {
+  CHECK(std::isnan(var(zeros({0})).item<float>()));
+  CHECK(std::isnan(var(ones({1})).item<float>()));
+  CHECK(var(ones({1}), Axes::everything(), 0).item<float>() == 0);
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: a loss that is an argument is blamed on the user's line") {
+  try {
+    (void)grad([](const Tensor& t) { return t; })(ones({2}));
+    FAIL_CHECK("no error");
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find("regressions_test.cpp") != std::string::npos);
+  }
   ++testing::cases;
 }

@@ -65,14 +65,19 @@ Value best_place(const Args& a, bool greatest) {
 // max and min: of everything, of two tensors, or along an axis with the places: there the gradient goes to the place alone.
 Value best(const Args& a, bool greatest) {
   const Value* second = a.find(1, "other");
-  if (a.positional.size() > 1 && !a.positional[0].is_tensor()) {
+  if (a.positional.size() > 1 && !a.positional[0].is_tensor() && !a.positional[0].as<List>()) {
     // Python's own, of numbers.
     Value most = a.positional[0];
     for (const Value& v : a.positional)
       if (greatest ? as_number(v) > as_number(most) : as_number(v) < as_number(most)) most = v;
     return most;
   }
-  if (const List* list = a.positional.at(0).as<List>()) return best({a.function, *list->items, {}}, greatest);
+  if (const List* list = a.positional.at(0).as<List>()) {
+    Value most = list->items->at(0);
+    for (const Value& v : *list->items)
+      if (truth(binary(greatest ? ">" : "<", v, most))) most = v;
+    return most;
+  }
   const Tensor x = a.tensor(0, "input");
   if (second && second->is_tensor()) {
     const auto [p, q] = promoted(a.positional[0], *second);
@@ -193,7 +198,7 @@ void shape_functions(Table& t) {
   t["detach"] = [](const Args& a) { return tensor_value(stop_gradient(a.tensor(0, "input"))); };
   t["reshape"] = t["view"] = t["_unsafe_view"] = [](const Args& a) {
     if (a.find(1, "dtype") && a.find(1, "dtype")->as<Dtype>()) throw NoSuchOp("view of another dtype");
-    return reshaped(a.positional.at(0), shape_of(a.integers(1, "shape")));
+    return reshaped(a.positional.at(0), shape_of(a.integers(1, a.named.contains("size") ? "size" : "shape")));
   };
   t["flatten"] = t["ravel"] = [](const Args& a) {
     const Tensor x = a.tensor(0, "input");
@@ -292,7 +297,7 @@ void shape_functions(Table& t) {
   };
   t["unfold"] = [](const Args& a) {
     const Tensor x = a.tensor(0, "input");
-    const int axis = int(a.number(1, "dimension"));
+    const int given = int(a.number(1, "dimension")), axis = given < 0 ? given + x.rank() : given;
     const auto size = std::int64_t(a.number(2, "size")), step = std::int64_t(a.number(3, "step"));
     Tensors windows;
     for (std::int64_t i = 0; i + size <= x.size(axis).value(); i += step)
@@ -304,6 +309,23 @@ void shape_functions(Table& t) {
     return tensor_value(transpose(stack(windows, axis), order));
   };
   t["split_with_sizes"] = t["split"];
+  t["broadcast_tensors"] = [](const Args& a) {
+    Tensor total = zeros({}, Dtype::f64);
+    for (std::size_t i = 0; i < a.positional.size(); ++i) total = total + 0 * floating(a.tensor(i, "tensors"));
+    Values all;
+    for (const Value& v : a.positional) all.push_back(tensor_value(broadcast_to(as_tensor(v), total.shape())));
+    return list_value(all);
+  };
+  t["equal"] = [](const Args& a) {
+    const Tensor x = floating(a.tensor(0, "input")), y = floating(a.tensor(1, "other"));
+    if (values_of(x.shape()) != values_of(y.shape())) return Value{false};
+    return Value{numbers_read(all(x == y))[0] != 0};
+  };
+  t["allclose"] = [](const Args& a) {
+    const Tensor x = floating(a.tensor(0, "input")), y = floating(a.tensor(1, "other"));
+    return Value{numbers_read(all(abs(x - y) <= a.number(3, "atol", 1e-8) + a.number(2, "rtol", 1e-5) * abs(y)))[0] !=
+                 0};
+  };
 }
 
 void making_functions(Table& t) {

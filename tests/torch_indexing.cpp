@@ -313,7 +313,7 @@ void add_index_functions(Table& t) {
     return tensor_value(one_hot(x, std::int64_t(n), Dtype::i32));
   };
   t["nonzero"] = [](const Args& a) {
-    const Tensors places = places_of(a.tensor(0, "input") != 0);
+    const Tensors places = places_of(cast(a.tensor(0, "input"), Dtype::boolean));
     if (!a.flag(1, "as_tuple")) return tensor_value(stack(places, 1));
     Values each;
     for (const Tensor& p : places) each.push_back(tensor_value(p));

@@ -7,6 +7,7 @@
 #include "ad/grad.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
+#include "torch_layers.h"
 #include "torch_syntax.h"
 
 namespace tapeloop::testing::torch {
@@ -123,7 +124,10 @@ class Run {
       for (std::size_t i = 0; i < n; ++i) {
         const Node& parameter = *s.kids[i];
         if (i >= given.size() && parameter.kids.empty()) throw BadCase(s.text + ": too few arguments");
-        names_[parameter.text] = i < given.size() ? given[i] : evaluate(*parameter.kids[0]);
+        const auto r = replaced_.find(parameter.text);
+        names_[parameter.text] = r != replaced_.end() ? tensor_value(r->second)
+                                 : i < given.size()   ? given[i]
+                                                      : evaluate(*parameter.kids[0]);
       }
       Value result{None{}};
       try {
@@ -161,7 +165,8 @@ class Run {
     if (target.kind == "name") {
       names_[target.text] = value;
       // The name with respect to which a derivative is taken.
-      if (replaced_ && target.text == replaced_->first) names_[target.text] = tensor_value(replaced_->second);
+      if (const auto r = replaced_.find(target.text); r != replaced_.end())
+        names_[target.text] = tensor_value(r->second);
     } else if (target.kind == "tuple" || target.kind == "list") {
       const Values parts = items_of(value);
       if (parts.size() != target.kids.size()) throw BadCase("as many names as values are needed");
@@ -245,7 +250,10 @@ class Run {
     Values indices;
     for (std::size_t i = 1; i < e.kids.size(); ++i) {
       const Value index = evaluate(*e.kids[i]);
-      if (e.kids[i]->kind == "tuple")
+      const List* list = index.as<List>();
+      const bool of_tensors = list && std::any_of(list->items->begin(), list->items->end(),
+                                                  [](const Value& item) { return item.is_tensor(); });
+      if (e.kids[i]->kind == "tuple" || of_tensors)
         for (const Value& part : items_of(index)) indices.push_back(part);
       else
         indices.push_back(index);
@@ -351,7 +359,8 @@ class Run {
     if (is_method && args.function == "backward") return {};
     const bool bare = callee.kind == "name";
     if (bare && (args.function == "float" || args.function == "int") && args.positional.size() == 1) {
-      const double n = as_number(args.positional[0]);
+      const auto* text = args.positional[0].as<std::string>();
+      const double n = text ? std::stod(*text) : as_number(args.positional[0]);
       return {Number{args.function == "int" ? std::trunc(n) : n, args.function == "int"}};
     }
     if (bare && args.function == "bool") return {truth(args.positional.at(0))};
@@ -364,6 +373,13 @@ class Run {
       return list_value(items);
     }
     if (args.named.contains("out")) throw NoSuchOp("out=");
+    if (!is_method && args.module.ends_with("nn") && is_layer(args.function)) return layer(args);
+    spell_alike(args);
+    // F.relu_(x) is x.relu_().
+    if (!is_method && args.function.ends_with('_') && !args.positional.empty() && args.positional[0].is_tensor()) {
+      is_method = true;
+      self = args.positional[0];
+    }
     // A method whose name ends in _ writes its result into the tensor.
     if (is_method && args.function.size() > 1 && args.function.back() == '_' && self.is_tensor()) {
       args.function.pop_back();
@@ -394,6 +410,8 @@ class Run {
       const Node& kid = *e.kids[i];
       if (kid.kind != "named")
         positional.push_back(&kid);
+      else if (kid.text == "outputs" || kid.text == "inputs")
+        positional.push_back(kid.kids[0].get());
       else if (kid.text == "grad_outputs")
         weights = kid.kids[0].get();
       else if (kid.text == "create_graph")
@@ -410,8 +428,11 @@ class Run {
       if (name.empty()) wanted.clear();
     if (wanted.empty()) throw NoSuchOp("autograd.grad with respect to an expression");
 
-    if (until_ == &e) throw Reached{as_tensor(first_of(evaluate(*positional[0])))};
-    const Value weight = weights ? first_of(evaluate(*weights)) : Value{None{}};
+    // In a loop the derivative is that of this turn of it; one inside another's operand is reached through that operand.
+    const int turn = ++turns_[&e];
+    if (until_ == &e && until_turn_ == turn) throw Reached{tensors_of(evaluate(*positional[0]))};
+    if (until_ && until_ != &e && holds(e, until_)) return evaluate(*positional[0]);
+    const Tensors weight = weights ? tensors_of(evaluate(*weights)) : Tensors();
     // What is a number already may be captured as it is.
     auto captured = [](const Tensor& t) { return t.is_concrete() ? constant(t) : t; };
     std::map<std::string, Tensor> inputs;
@@ -419,16 +440,24 @@ class Run {
     Values results;
     for (const std::string& name : wanted) {
       const Value inner = tensor_value(grad([&](const Tensor& t) {
-        Reads reads = reads_;
-        reads.next = 0;
+        Reads reads{reads_.values, 0, true};
         Run again(program_, inputs, reads);
-        again.replaced_.emplace(name, t);
-        if (inputs.contains(name)) again.names_[name] = tensor_value(t);
+        again.replaced_ = replaced_;
+        again.replaced_[name] = t;
+        for (const auto& [each, value] : again.replaced_)
+          if (inputs.contains(each)) again.names_[each] = tensor_value(value);
         again.until_ = &e;
+        again.until_turn_ = turn;
         try {
           (void)again.result();
         } catch (const Reached& reached) {
-          return sum(weight.is_none() ? reached.value : reached.value * captured(as_tensor(weight)));
+          Tensor total;
+          for (std::size_t i = 0; i < reached.values.size(); ++i) {
+            const Tensor& y = reached.values[i];
+            const Tensor share = sum(weight.empty() ? y : y * captured(weight.at(i)));
+            total = total.is_empty() ? share : total + share;
+          }
+          return total;
         }
         throw BadCase("autograd.grad inside a condition");
       })(as_tensor(named(name))));
@@ -437,13 +466,22 @@ class Run {
     return list_value(results);
   }
 
-  static Value first_of(const Value& value) {
+  static bool holds(const Node& e, const Node* inner) {
+    for (const NodePtr& kid : e.kids)
+      if (kid && (kid.get() == inner || holds(*kid, inner))) return true;
+    return false;
+  }
+
+  static Tensors tensors_of(const Value& value) {
     const List* list = value.as<List>();
-    return list ? list->items->at(0) : value;
+    if (!list) return {as_tensor(value)};
+    Tensors all;
+    for (const Value& item : *list->items) all.push_back(as_tensor(item));
+    return all;
   }
 
   struct Reached {
-    Tensor value;
+    Tensors values;
   };
   struct Returned {
     Value value;
@@ -457,8 +495,10 @@ class Run {
   Reads* outer_;
   bool no_grad_ = false;
   std::map<std::string, Value> names_;
-  std::optional<std::pair<std::string, Tensor>> replaced_;
+  std::map<std::string, Tensor> replaced_;  // the names with respect to which derivatives are being taken
   const Node* until_ = nullptr;
+  int until_turn_ = 0;
+  std::map<const Node*, int> turns_;
 };
 
 Program::Program(const std::string& source) : statements_(parse(source)) {}

@@ -3,6 +3,7 @@
 
 #include "ops/contract.h"
 #include "ops/elementwise.h"
+#include "ops/index.h"
 #include "ops/matmul.h"
 #include "ops/rearrange.h"
 #include "ops/reduce.h"
@@ -195,7 +196,19 @@ void triangles(Table& t) {
       if (d != p && d != q) order.push_back(d);
     order.push_back(p);
     order.push_back(q);
-    return tensor_value(diagonal(transpose(x, order), int(a.number(1, "offset", 0))));
+    const int offset = int(a.number(1, "offset", 0));
+    std::vector<int> back(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) back[std::size_t(order[i])] = int(i);
+    auto get = [=](const Tensor& whole) { return diagonal(transpose(whole, order), offset); };
+    auto put = [=](const Tensor& whole, const Tensor& part) {
+      const Tensor turned = transpose(whole, order);
+      const Shape square{turned.size(-2), turned.size(-1)};
+      const Tensor row = iota(square, 0),
+                   place = clamp(iota({square[0]}, 0) + std::min(offset, 0), 0, part.size(-1).value() - 1);
+      const Tensor moved = where(iota(square, 1) - row == offset, expand_dims(gather(part, place, -1), -1), turned);
+      return transpose(moved, back);
+    };
+    return view(a.positional.at(0), get, put);
   };
   t["diag"] = t["diag_embed"] = t["diagflat"] = [](const Args& a) {
     const Tensor given = a.tensor(0, "input");

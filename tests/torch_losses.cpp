@@ -169,7 +169,9 @@ void distances(Table& t) {
     const Tensor x = a.tensor(0, "anchor");
     const double p = a.number(4, "p", 2), eps = a.number(5, "eps", 1e-6);
     const Tensor near = norm(x - a.tensor(1, "positive") + eps, p, -1),
-                 far = norm(x - a.tensor(2, "negative") + eps, p, -1);
+                 from_x = norm(x - a.tensor(2, "negative") + eps, p, -1);
+    const Tensor from_other = norm(a.tensor(1, "positive") - a.tensor(2, "negative") + eps, p, -1);
+    const Tensor far = a.flag(6, "swap") ? minimum(from_x, from_other) : from_x;
     return reduced_loss(clamp(a.number(3, "margin", 1) + near - far, 0, INFINITY), a, 99);
   };
   t["cosine_embedding_loss"] = [](const Args& a) {

@@ -135,7 +135,11 @@ void rounding(Table& t) {
 }
 
 void arithmetic(Table& t) {
-  t["rsub"] = [](const Args& a) { return binary("-", second(a, "other"), a.positional.at(0)); };
+  t["rsub"] = [](const Args& a) {
+    const Value* alpha = a.find(2, "alpha");
+    const Value& x = a.positional.at(0);
+    return binary("-", second(a, "other"), alpha ? binary("*", x, *alpha) : x);
+  };
   t["lerp"] = [](const Args& a) {
     const Tensor x = a.tensor(0, "input"), y = a.tensor(1, "end");
     return tensor_value(x + as_tensor(*a.find(2, "weight")) * (y - x));

@@ -72,6 +72,10 @@ void moments(Table& t) {
   t["norm"] = t["vector_norm"] = norm_of;
   t["matrix_norm"] = [](const Args& a) {
     const Value* ord = a.find(1, "ord");
+    if (ord && ord->as<Number>() && (as_number(*ord) == 1 || as_number(*ord) == INFINITY)) {
+      const Tensor sums = sum(abs(a.tensor(0, "A")), as_number(*ord) == 1 ? -2 : -1);
+      return tensor_value(max(sums, -1));
+    }
     if (ord && !(ord->as<std::string>() && *ord->as<std::string>() == "fro")) throw NoSuchOp("that matrix norm");
     return tensor_value(norm(a.tensor(0, "A"), 2, Axes({-2, -1}), a.flag(3, "keepdim")));
   };
@@ -97,7 +101,7 @@ void moments(Table& t) {
   };
   t["cov"] = [](const Args& a) {
     const Tensor x = a.tensor(0, "input"), c = x - mean(x, -1, true);
-    return tensor_value(matmul(c, transpose(c)) / double(x.size(-1).value() - 1));
+    return tensor_value(matmul(c, transpose(c)) / (double(x.size(-1).value()) - a.number(99, "correction", 1)));
   };
   t["any"] = [](const Args& a) {
     return tensor_value(any(cast(a.tensor(0, "input"), Dtype::boolean), axes_of(a), keeps(a)));
@@ -148,6 +152,8 @@ void cumulative(Table& t) {
   t["diff"] = [](const Args& a) {
     Tensor x = a.tensor(0, "input");
     const int axis = int(a.number(2, "dim", -1));
+    if (a.find(3, "prepend")) x = concat({a.tensor(3, "prepend"), x}, axis);
+    if (a.find(4, "append")) x = concat({x, a.tensor(4, "append")}, axis);
     for (int i = 0; i < int(a.number(1, "n", 1)); ++i) x = slice(x, axis, 1) - slice(x, axis, 0, -1);
     return tensor_value(x);
   };

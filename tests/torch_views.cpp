@@ -131,6 +131,12 @@ void joins(Table& t) {
     return list_value({tensor_value(broadcast_to(xy ? all[0] : expand_dims(all[0], 1), shape)),
                        tensor_value(broadcast_to(xy ? expand_dims(all[1], 1) : all[1], shape))});
   };
+  for (const auto& [name, axis] : {std::pair{"vsplit", 0.0}, {"hsplit", 1.0}})
+    t[name] = [axis](const Args& a) {
+      const double dim = as_tensor(a.positional.at(0)).rank() == 1 ? 0 : axis;
+      return function_named("tensor_split")(
+          {"tensor_split", {a.positional[0], a.positional.at(1), {Number{dim, true}}}, {}});
+    };
   t["tensor_split"] = [](const Args& a) {
     const Tensor x = a.tensor(0, "input");
     const int axis = from_front(int(a.number(2, "dim", 0)), x.rank());

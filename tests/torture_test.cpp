@@ -53,7 +53,7 @@ std::string difference(const std::string& what, const Tensor& got, const Json& w
   const Tensor expected = want.is_string() && want.get<std::string>().starts_with("no-dependency")
                               ? zeros_like(got).materialized()
                               : tensor_of(want);
-  const auto x = got.to_vector<double>(), y = expected.to_vector<double>();
+  const auto x = cast(got, Dtype::f64).materialized().to_vector<double>(), y = expected.to_vector<double>();
   bool same = values_of(got.shape()) == values_of(expected.shape());
   for (std::size_t i = 0; same && i < x.size(); ++i) same = close(x[i], y[i], tolerance);
   return same ? "" : what + ": " + to_string(got) + ", expected " + to_string(expected) + "; ";

@@ -3,12 +3,13 @@
 
     /usr/bin/python3 torture_cases.py > torture_cases.json      (python3-torch 1.13 of Debian 12)
 
-The cases stand in torture_elements.py and torture_structure.py.
+The cases stand in torture_elements.py, torture_structure.py and torture_spellings.py.
 """
 import json
 import sys
 
 import torture_elements  # noqa: F401
+import torture_spellings  # noqa: F401
 import torture_structure  # noqa: F401
 from torture_harness import answer, cases, numbers_of
 
