@@ -266,7 +266,11 @@ TapePtr prune(const TapePtr& tape) {
       narrowed[id] = r.op->narrow(r, in, parts[id]);
       continue;
     }
-    for (const Tensor& tensor : in) ids.push_back(tensor.id());
+    for (const Tensor& tensor : in) {
+      if (!tensor.is_recorded())
+        throw InternalError(fmt::format("prune: an operand of {} is on no tape", r.op->name), r.where);
+      ids.push_back(tensor.id());
+    }
     value[id] = recorder->append(*r.op, std::move(ids), r.attrs, r.type, r.where);
   }
   Tensors outputs;

@@ -19,7 +19,9 @@ Type infer_loop(const Op&, std::span<const Type>, const Attrs& attrs, const Wher
 // The loop without operands that its body ignores.
 Tensors narrow_loop(const Record& r, const Tensors& in, const std::vector<bool>&) {
   LoweredLoop loop(r.attrs);
-  const std::vector<bool> used = inputs_used(*loop.body);
+  std::vector<bool> used = inputs_used(*loop.body);
+  // A record without operands would be on no tape.
+  if (loop.states == 0 && std::find(used.begin(), used.end(), true) == used.end()) used[0] = true;
   std::vector<Type> types;
   std::vector<std::size_t> place(in.size(), kNowhere);
   Tensors operands;

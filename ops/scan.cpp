@@ -301,6 +301,8 @@ Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>&
   const Loop loop(r.attrs);
   std::vector<bool> live = live_parts;
   live.resize(loop.body->outputs.size());
+  // A record without operands would be on no tape: where the steps read nothing any more, something is still given to them.
+  if (loop.constants + loop.xs == 0) live[0] = true;
   for (bool changed = true; changed;) {
     changed = false;
     const std::vector<bool> needed = inputs_read(*loop.body, live);
@@ -314,6 +316,7 @@ Tensors narrow_scan(const Record& r, const Tensors& in, const std::vector<bool>&
 
   std::vector<bool> read = inputs_used(*body);
   for (std::size_t i = 0; i < loop.states; ++i) read[loop.constants + i] = live[i];
+  if (std::find(read.begin(), read.end(), true) == read.end()) read[loop.constants > 0 ? 0 : loop.states] = true;
   std::vector<std::size_t> inputs;
   Tensors operands;
   std::size_t constants = 0, states = 0;

@@ -168,6 +168,45 @@ TEST_CASE("law: a state that no step passes a gradient on to still hands out the
     }
 }
 
+TEST_CASE("law: a part of a loop from which no gradient comes is part of it") {
+  // Truncated, with a loss of the last state alone: the blocks before the last hand out zeros that depend on nothing.
+  auto loss = [](const Tensor& h, const Tensor& xs) {
+    auto step = [](const Tensor& s, const Tensor& x) { return std::pair{tanh(0.5 * s + x), x}; };
+    return sum(scan(step, h, xs, {.truncate = 2}).first);
+  };
+  const Tensor h = noise(1, {3});
+  auto f = [&](const Tensor& a, const Tensor& b) { return grad<0, 1>(loss)(a, b); };
+  auto compiled = jit(f);
+  for (int steps : {16, 5, 2, 1, 3, 40}) {
+    const Tensor xs = noise(2, {steps, 3});
+    const auto [dh, dxs] = f(h, xs);
+    const auto [dh2, dxs2] = compiled(h, xs);
+    CHECK(same_bits(dh.materialized(), dh2));
+    CHECK(same_bits(dxs.materialized(), dxs2));
+    const int cut = (steps - 1) / 2 * 2;
+    if (cut > 0) CHECK(same_bits(slice(dxs, 0, 0, cut).materialized(), zeros({cut, 3}, f64).materialized()));
+    CHECK(sum(abs(slice(dxs, 0, cut))).item<double>() > 0);
+    ++tapeloop::testing::cases;
+  }
+  // Of scalars, from a state that is no argument.
+  auto of_scalars = [](const Tensor& xs) {
+    return grad([](const Tensor& x) {
+      auto step = [](const Tensor& s, const Tensor& t) { return std::pair{tanh(0.5 * s + t), t}; };
+      return scan(step, zeros({}, f64), x, {.truncate = 2}).first;
+    })(xs);
+  };
+  const Tensor xs = noise(3, {16});
+  CHECK(same_bits(of_scalars(xs).materialized(), jit(of_scalars)(xs)));
+  // Steps that read nothing.
+  auto counts = [](const Tensor& s) {
+    auto [last, ys] = scan([](const Tensor& t, std::tuple<>) { return std::pair{t * 2, zeros({2}, f64) + 1}; }, s,
+                           std::tuple<>{}, {.length = 3});
+    return sum(ys) * sum(s);
+  };
+  CHECK(grad(counts)(h).to_vector<double>() == std::vector<double>{6, 6, 6});
+  CHECK(jit([&](const Tensor& s) { return grad(counts)(s); })(h).to_vector<double>() == std::vector<double>{6, 6, 6});
+}
+
 TEST_CASE("law: a state that is a sum hands its cotangent on as it is, and no chain begins anew in it") {
   auto f = [](const Tensor& h, const Tensor& xs, const Tensor& u, const Tensor& v) {
     auto step = [&](const Tensor& s, const Tensor& x) {
