@@ -37,6 +37,26 @@ Tensors run_gradient(const TapePtr& loss, Tensors arguments) {
   return value_and_gradients(loss, arguments, wanted, std::vector<std::string>(arguments.size()));
 }
 
+Tensors run_mode(Mode mode, const TapePtr& loss, Tensors arguments, std::uint64_t seed) {
+  std::vector<bool> varying;
+  Tensors directions;
+  for (const Tensor& argument : arguments) {
+    varying.push_back(is_float(argument.dtype()));
+    if (varying.back()) directions.push_back(noise_of(seed + directions.size(), argument.shape()));
+  }
+  TapePtr tape = loss;
+  if (mode != Mode::jvp) {
+    tape = vjp(loss, VjpRequest{varying, {true}, {}});
+    arguments.push_back(full(loss->output_type(0).shape, 1, loss->output_type(0).dtype).materialized());
+    varying.push_back(false);
+  }
+  if (mode != Mode::vjp) {
+    tape = jvp(tape, varying);
+    arguments.insert(arguments.end(), directions.begin(), directions.end());
+  }
+  return run(*tape, arguments);
+}
+
 double difference_of(const Tensors& a, const Tensors& b) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   if (a.size() != b.size()) return infinity;

@@ -35,6 +35,10 @@ namespace detail {
 Tensor noise_of(std::uint64_t seed, const Shape& shape);
 // (arguments of a loss) → (…, gradients of all floating-point arguments), run.
 Tensors run_gradient(const TapePtr& loss, Tensors arguments);
+// What a mode of differentiation makes of a loss: its gradient; its derivative along a direction that the seed gives; that
+// derivative of its gradient.
+enum class Mode { vjp, jvp, hvp };
+Tensors run_mode(Mode mode, const TapePtr& loss, Tensors arguments, std::uint64_t seed);
 // The largest difference, relative to the largest number; infinite when the shapes or a NaN differ.
 double difference_of(const Tensors& a, const Tensors& b);
 bool all_same_bits(const Tensors& a, const Tensors& b);
@@ -92,9 +96,11 @@ inline auto loss_over_time(const UnrollOptions& options) {
   };
 }
 
-// The same with the steps written one after the other by the user, who cuts the gradient before every k-th (0: never).
-inline auto loss_by_hand(int k) {
-  return [k](const auto& cell, const auto& state, const Tensor& xs, const Tensor& weights) {
+// The same with the steps written one after the other, as a user would who has no loop, and who cuts the gradient before every
+// k-th step, and keeps the state of a row that has ended.
+inline auto loss_by_hand(const UnrollOptions& options) {
+  return [options](const auto& cell, const auto& state, const Tensor& xs, const Tensor& weights) {
+    const auto k = int(options.truncate);
     auto now = state;
     using State = std::remove_cvref_t<decltype(now)>;
     Tensor total = sum(weights);
@@ -102,7 +108,12 @@ inline auto loss_by_hand(int k) {
       if (k > 0 && t > 0 && t % k == 0)
         now = mapped(now, [](const Tensor& s) { return is_float(s.dtype()) ? stop_gradient(s) : s; });
       auto [next, output] = state_and_output<State>(cell(now, at(xs, 0, t)));
-      now = next;
+      if (options.lengths.is_empty()) {
+        now = next;
+      } else {
+        now = select_rows(options.lengths > t, next, now);
+        output = zero_rows(options.lengths > t, output);
+      }
       for (const Tensor& o : leaves_of(output))
         if (is_float(o.dtype())) total = total + sum(o * at(weights, 0, t));
     }
@@ -112,13 +123,54 @@ inline auto loss_by_hand(int k) {
   };
 }
 
+// Every mode of differentiation, each over a loop that is plain, truncated, checkpointed and of rows of their own lengths, against
+// the steps written one after the other.
+template <class Cell, class State>
+void check_modes(LawRunner& laws, const Cell& cell, const State& state, const Tensor& xs, const Tensor& w,
+                 const Tensor& lengths, std::uint64_t seed) {
+  const Tensors arguments = leaves_of(std::tuple{cell, state, xs, w});
+  const Tensor other = (xs * 0.5).materialized();
+  const std::pair<std::string, UnrollOptions> ways[] = {{"plain", {}},
+                                                        {"truncated", {.truncate = 2}},
+                                                        {"checkpointed", {.checkpoint = 2}},
+                                                        {"with lengths", {.lengths = constant(lengths)}}};
+  for (const auto& [way, options] : ways) {
+    auto tape_of = [&](const auto& loss) { return trace(loss, Recorder::Captures::recorded, cell, state, xs, w).tape; };
+    auto both = [&, &options = options](Mode mode) {
+      return std::pair{run_mode(mode, tape_of(loss_over_time(options)), arguments, seed),
+                       run_mode(mode, tape_of(loss_by_hand(options)), arguments, seed)};
+    };
+    const std::string as_written = ", " + way + ": as of the steps one by one";
+    laws.same("reverse mode (vjp)" + as_written, [&] { return both(Mode::vjp); }, 1e-12);
+    laws.same("forward mode (jvp)" + as_written, [&] { return both(Mode::jvp); }, 1e-12);
+    laws.same("second order (hvp)" + as_written, [&] { return both(Mode::hvp); }, 1e-11);
+    laws.same(
+        "per-example gradients (vmap of grad)" + as_written,
+        [&, &options = options] {
+          const auto gradients = value_and_grad<0, 1, 2>(loss_over_time(options));
+          auto alone = value_and_grad<0, 1, 2>(loss_by_hand(options));
+          const Tensors many =
+              leaves_of(vmap(gradients, {.in = {none, none, 0, none}})(cell, state, stack({xs, other}), w));
+          Tensors batched, separate;
+          for (int i = 0; i < 2; ++i) {
+            for (const Tensor& t : many) batched.push_back(at(t, 0, i).materialized());
+            for (const Tensor& t : leaves_of(alone(cell, state, i == 0 ? xs : other, w)))
+              separate.push_back(t.materialized());
+          }
+          return std::pair{batched, separate};
+        },
+        1e-12);
+  }
+}
+
 }  // namespace detail
 
 // `compile(f)` gives a compiled f, as jit does. The cell is run over xs [T, B, …], T at least 3, from `state`; its derivatives
 // are checked with respect to its own tensors, the state and xs, in f64, and compared in both precisions:
 //
-//   finite differences, forward with reverse mode, second order (gradient_report), the loop written out, truncation, rows of
-//   different lengths, checkpoints, per-example gradients, compiled with interpreted programs, numbers of threads, and files.
+//   finite differences, forward with reverse mode, second order (gradient_report); the loop written out; vjp, jvp, hvp and vmap of
+//   grad, each plain, truncated, checkpointed and with rows of different lengths, with the steps one by one; rows alone;
+//   compiled with interpreted programs, numbers of threads, and files.
 //
 // A cell that cannot do something (a state without a batch axis has no lengths) fails that law, with the error as the reason.
 template <class Compile, class Cell, class State>
@@ -152,18 +204,16 @@ CellReport check_cell(const Compile& compile, const Cell& given_cell, const Stat
   auto gradient_with = [&](const auto& f) {
     return run_gradient(trace(f, Recorder::Captures::recorded, cell, state, xs, w).tape, arguments);
   };
-  laws.same(
-      "truncation cuts the gradient where it says",
-      [&] { return std::pair{gradient_with(loss_over_time({.truncate = 2})), gradient_with(loss_by_hand(2))}; }, 1e-12);
   laws.same("checkpoints change no bit",
             [&] { return std::pair{gradient_with(loss_over_time({.checkpoint = 2})), gradient}; });
 
   const auto steps = int(xs.size(0).value()), batch = int(xs.size(1).value());
+  std::vector<int> lengths;
+  for (int row = 0; row < batch; ++row) lengths.push_back(std::max(1, steps - 1 - row % (steps - 1)));
+  check_modes(laws, cell, state, xs, w, Tensor::of(lengths, {batch}), options.seed);
   laws.same(
       "every row of its own length is as if it were alone",
       [&] {
-        std::vector<int> lengths;
-        for (int row = 0; row < batch; ++row) lengths.push_back(std::max(1, steps - 1 - row % (steps - 1)));
         const auto together = unroll(cell, state, xs, {.lengths = Tensor::of(lengths, {batch})});
         Tensors all, alone;
         for (int row = 0; row < batch; ++row) {
@@ -182,7 +232,7 @@ CellReport check_cell(const Compile& compile, const Cell& given_cell, const Stat
   auto gradients = [](const Cell& c, const State& s, const Tensor& x, const Tensor& weights) {
     return value_and_grad<0>(loss_over_time({}))(c, s, x, weights);
   };
-  laws.same("per-example gradients are those of the examples", [&] {
+  laws.same("per-example gradients have the bits of the examples", [&] {
     const Tensor other = xs * 0.5;
     const auto both = vmap(gradients, {.in = {none, none, 0, none}})(cell, state, stack({xs, other}), w);
     Tensors first, second_one, separate;

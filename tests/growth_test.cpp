@@ -3,12 +3,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 
 #include "ad/grad.h"
+#include "allocations.h"
 #include "cells.h"
 #include "jit/jit.h"
 #include "models/lstm.h"
@@ -19,11 +20,20 @@ using namespace tapeloop::testing;
 
 namespace {
 
+// Of the processor, all threads together: a machine that others use too gives a program now more of it, now less.
 template <class F>
 double seconds(F&& f) {
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return double(std::clock() - begin) / CLOCKS_PER_SEC;
+}
+
+// What f asks of the allocator, given back or not: its memory at any time is no more.
+template <class F>
+double bytes(F&& f) {
+  const std::int64_t before = allocated_bytes();
+  f();
+  return double(allocated_bytes() - before);
 }
 
 double peak_megabytes() {
@@ -97,6 +107,13 @@ TEST_CASE("growth: a chain of 100,000 ops") {
   CHECK(g.is_concrete());
   CHECK(large < 12 * small + 0.1);  // four times the ops
   CHECK(seconds([&] { (void)jvp(chain(100'000))(std::tuple{x}, std::tuple{x}); }) < 12 * small + 0.1);
+  // Once more for memory; how much of it is kept for reuse already, does not depend on the length.
+  auto reverse = [&](int n) { return bytes([&] { (void)grad(chain(n))(x); }); };
+  auto forward = [&](int n) { return bytes([&] { (void)jvp(chain(n))(std::tuple{x}, std::tuple{x}); }); };
+  if (allocations_are_counted()) {
+    CHECK(reverse(100'000) < 5 * reverse(25'000));
+    CHECK(forward(100'000) < 5 * forward(25'000));
+  }
   // A chain of tensors that are made from nothing.
   Tensor made = zeros({2}, f64);
   for (int i = 0; i < 100'000; ++i) made = made + 1.0;
@@ -114,18 +131,25 @@ TEST_CASE("growth: a loop of 10,000,000 steps" * doctest::test_suite("slow")) {
   auto steps = [](std::int64_t n) { return full({n}, 1).materialized(); };
   (void)f(decay, steps(1000));
   const Tensor small = steps(1'000'000), large = steps(10'000'000);
-  (void)f(decay, small);
+  const double small_bytes = bytes([&] { (void)f(decay, small); });  // the first call asks for what later ones reuse
   const double short_time = seconds([&] { (void)f(decay, small); });
   std::tuple<Tensor, Tensor> result;
-  const double long_time = seconds([&] { result = f(decay, large); });
+  double long_time = 0;
+  const double large_bytes = bytes([&] { long_time = seconds([&] { result = f(decay, large); }); });
   CHECK(std::get<0>(result).item<float>() == 2);
   CHECK(std::get<1>(result).item<float>() == 4);  // d/da Σ aⁱ = 1/(1 − a)²
   CHECK(long_time < 30 * short_time + 0.5);
+  if (allocations_are_counted()) {
+    CHECK(small_bytes > 4e6);  // the state of every step, in f32
+    CHECK(large_bytes < 11 * small_bytes);
+  }
   // The interpreter takes as many steps without a compiler.
   auto interpret = value_and_grad(loss);
   const Tensor tenth = steps(100'000);
   const double tenth_time = seconds([&] { (void)interpret(decay, tenth); });
   CHECK(seconds([&] { result = interpret(decay, small); }) < 30 * tenth_time + 0.5);
+  if (allocations_are_counted())
+    CHECK(bytes([&] { (void)interpret(decay, small); }) < 11 * bytes([&] { (void)interpret(decay, tenth); }));
   CHECK(std::get<1>(result).item<float>() == 4);
 }
 
