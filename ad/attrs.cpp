@@ -103,23 +103,23 @@ std::size_t Attrs::hash() const {
 }
 
 std::string to_string(const Attrs& attrs) {
+  const auto text_of = Overloaded{
+      [](std::int64_t x) { return fmt::format("{}", x); },
+      [](double x) { return fmt::format("{}", x); },
+      [](const std::string& x) { return x; },
+      [](const Ints& x) { return fmt::format("[{}]", fmt::join(x, ", ")); },
+      [](const Shape& x) {
+        std::string s;
+        for (const Extent& e : x) s += (s.empty() ? "" : ", ") + to_string(e);
+        return fmt::format("[{}]", s);
+      },
+      [](Dtype x) { return std::string(name_of(x)); },
+      [](const TapePtr& x) { return fmt::format("<{} records>", x->size()); },
+      [](const Tensor& x) { return to_string(x); },
+  };
   std::string text;
-  for (const auto& [name, value] : attrs.entries()) {
-    if (!text.empty()) text += ", ";
-    text += std::visit(Overloaded{[&](std::int64_t x) { return fmt::format("{}={}", name, x); },
-                                  [&](double x) { return fmt::format("{}={}", name, x); },
-                                  [&](const std::string& x) { return fmt::format("{}={}", name, x); },
-                                  [&](const Ints& x) { return fmt::format("{}=[{}]", name, fmt::join(x, ", ")); },
-                                  [&](const Shape& x) {
-                                    std::string s;
-                                    for (const Extent& e : x) s += (s.empty() ? "" : ", ") + to_string(e);
-                                    return fmt::format("{}=[{}]", name, s);
-                                  },
-                                  [&](Dtype x) { return fmt::format("{}={}", name, name_of(x)); },
-                                  [&](const TapePtr& x) { return fmt::format("{}=<{} records>", name, x->size()); },
-                                  [&](const Tensor& x) { return fmt::format("{}={}", name, to_string(x)); }},
-                       value);
-  }
+  for (const auto& [name, value] : attrs.entries())
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, std::visit(text_of, value));
   return text;
 }
 

@@ -1,4 +1,4 @@
-// Writing LanePrograms down. How they are run is in lanes_run.cpp.
+// Writing LanePrograms down. How they are run is in lanes_run.cpp and, an instruction at a time, in lanes_instr.cpp.
 #include "ad/lanes.h"
 
 #include <fmt/format.h>

@@ -58,8 +58,10 @@ Arena arrange(std::span<const Lifetime> buffers) {
   std::iota(order.begin(), order.end(), std::size_t(0));
   Arena in_order = first_fit(buffers, order);
   if (in_order.bytes <= tolerable || in_order.bytes - alive_at_once(buffers) <= tolerable) return in_order;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+  // Not std::stable_sort: that of libstdc++ 12 uses what C++20 has deprecated, and clang says so.
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(-buffers[a].bytes, a) < std::pair(-buffers[b].bytes, b);
+  });
   Arena large_first = first_fit(buffers, order);
   return large_first.bytes < in_order.bytes ? large_first : in_order;
 }

@@ -24,6 +24,7 @@
 
 #include "ad/error.h"
 #include "ad/options.h"
+#include "jit/element.h"
 #include "jit/fold_lanes.h"
 
 namespace tapeloop {
@@ -63,26 +64,8 @@ class LaneEmitter {
  private:
   // --- types and constants ---
 
-  llvm::Type* of_width(llvm::Type* element) const {
-    return width_ == 1 ? element : llvm::FixedVectorType::get(element, unsigned(width_));
-  }
-  llvm::Type* element(Dtype dtype) {
-    switch (dtype) {
-      case Dtype::f32:
-        return b_.getFloatTy();
-      case Dtype::f64:
-        return b_.getDoubleTy();
-      case Dtype::boolean:
-        return b_.getInt1Ty();
-      case Dtype::i64:
-        return b_.getInt64Ty();
-      case Dtype::tuple:
-        throw InternalError("lanes: a tuple is no element");
-      default:
-        return b_.getInt32Ty();
-    }
-  }
-  llvm::Type* type(Dtype dtype) { return of_width(element(dtype)); }
+  llvm::Type* of_width(llvm::Type* element) const { return vector_of(element, width_); }
+  llvm::Type* type(Dtype dtype) { return of_width(element_in_register(b_, dtype)); }
   // The integers of as many bits.
   llvm::Type* bits_type(Dtype dtype) { return of_width(size_of(dtype) == 8 ? b_.getInt64Ty() : b_.getInt32Ty()); }
   llvm::Constant* constant(Dtype dtype, double value) { return llvm::ConstantFP::get(type(dtype), value); }
@@ -138,7 +121,7 @@ class LaneEmitter {
     return b_.CreateSelect(b_.CreateICmpEQ(exponent, integer(type, 0)), zero, x);
   }
 
-  // See rounded() in ad/lanes_run.cpp: SSE2 has no instruction for it, and a call per element would be slow.
+  // See rounded() in ad/lanes_instr.cpp: SSE2 has no instruction for it, and a call per element would be slow.
   Value* round(Value* x, Dtype dtype) {
     if (target_.isa != Isa::sse2) return unary(llvm::Intrinsic::roundeven, x);
     llvm::Constant* integral = constant(dtype, dtype == Dtype::f32 ? 0x1p23 : 0x1p52);

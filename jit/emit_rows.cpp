@@ -38,7 +38,7 @@ void Emitter::emit_rows(const RowGroup& group, Frame& frame) {
     begin = b_.CreateSelect(by_batch, b_.CreateMul(first, of_each), begin);
     end = b_.CreateSelect(by_batch, b_.CreateMul(last, of_each), end);
   }
-  loop(begin, end, number(1), [&, begin = begin](Value* row) {
+  loop(begin, end, number(1), [&, begin](Value* row) {
     rows_ = {};
     rows_.place.assign(group.axes, number(0));
     rows_.before = b_.CreateSub(row, begin);

@@ -78,9 +78,8 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
   auto earlier = [&](std::int64_t row, std::int64_t i) {
     Earlier list;
     for (const auto& [id, all] : whole)
-      list.emplace_back(id, [&all = all, first = (row * panels + i) * vectors](std::int64_t v) {
-        return all[std::size_t(first + v)];
-      });
+      list.emplace_back(
+          id, [&all, first = (row * panels + i) * vectors](std::int64_t v) { return all[std::size_t(first + v)]; });
     return list;
   };
   for (std::size_t n = 0; n < p.nest.terms.size(); ++n) {

@@ -106,7 +106,7 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine) {
   for (llvm::Function& function : module)
     if (!function.isDeclaration()) {
       if (runs(Pass::optimise)) passes.run(function, functions);
-      watch(function, machine);
+      watch(function, functions);
     }
 }
 

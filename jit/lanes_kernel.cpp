@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ad/error.h"
+#include "jit/element.h"
 #include "jit/emit_lanes.h"
 #include "jit/engine.h"
 
@@ -62,27 +63,8 @@ class LoopEmitter {
     b_.SetInsertPoint(after);
   }
 
-  // In memory a boolean is a byte.
-  llvm::Type* stored(Dtype dtype) {
-    switch (dtype) {
-      case Dtype::f32:
-        return b_.getFloatTy();
-      case Dtype::f64:
-        return b_.getDoubleTy();
-      case Dtype::i64:
-        return b_.getInt64Ty();
-      case Dtype::boolean:
-        return b_.getInt8Ty();
-      default:
-        return b_.getInt32Ty();
-    }
-  }
-  llvm::Type* vector_of(llvm::Type* element, int width) {
-    return width == 1 ? element : llvm::FixedVectorType::get(element, unsigned(width));
-  }
-
   llvm::Value* load(std::size_t k, llvm::Value* i, int width) {
-    llvm::Type* element = stored(dtypes_[k]);
+    llvm::Type* element = element_in_memory(b_, dtypes_[k]);
     const llvm::Align align(std::uint64_t(size_of(dtypes_[k])));
     llvm::Value* value = nullptr;
     if (steps_[k] == 0) {
@@ -97,7 +79,7 @@ class LoopEmitter {
 
   void store(llvm::Value* value, llvm::Value* i, int width) {
     const Dtype dtype = program_.dtype();
-    llvm::Type* element = stored(dtype);
+    llvm::Type* element = element_in_memory(b_, dtype);
     if (dtype == Dtype::boolean) value = b_.CreateZExt(value, vector_of(element, width));
     b_.CreateAlignedStore(value, b_.CreateGEP(element, function_->getArg(1), i),
                           llvm::Align(std::uint64_t(size_of(dtype))));

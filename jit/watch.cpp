@@ -2,14 +2,11 @@
 
 #if defined(__SANITIZE_THREAD__)
 
-#include <llvm/Analysis/CGSCCPassManager.h>
-#include <llvm/Analysis/LoopAnalysisManager.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/InstIterator.h>
 #include <llvm/IR/Instructions.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/PassManager.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Transforms/Scalar/ScalarizeMaskedMemIntrin.h>
 
 #include <vector>
@@ -20,30 +17,14 @@ void __tsan_write_range(void* address, unsigned long bytes);
 }
 
 namespace tapeloop {
-namespace {
 
-// Where the target has no instruction for it, a masked access becomes a branch and an access for each lane; the code
-// generator would do that later.
-void take_masked_accesses_apart(llvm::Function& function, llvm::TargetMachine& machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager graphs;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graphs);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graphs, modules);
-  llvm::FunctionPassManager passes;
-  passes.addPass(llvm::ScalarizeMaskedMemIntrinPass());
-  passes.run(function, functions);
-}
+void watch(llvm::Function& function, llvm::FunctionAnalysisManager& analyses) {
+  // Where the target has no instruction for it, a masked access becomes a branch and an access for each lane; the code
+  // generator would do that later.
+  llvm::FunctionPassManager apart;
+  apart.addPass(llvm::ScalarizeMaskedMemIntrinPass());
+  apart.run(function, analyses);
 
-}  // namespace
-
-void watch(llvm::Function& function, llvm::TargetMachine& machine) {
-  take_masked_accesses_apart(function, machine);
   std::vector<llvm::Instruction*> accesses;
   for (llvm::Instruction& i : llvm::instructions(function))
     if (llvm::isa<llvm::LoadInst, llvm::StoreInst>(i)) accesses.push_back(&i);
@@ -77,7 +58,7 @@ std::span<const OuterFunction> watchers() {
 
 namespace tapeloop {
 
-void watch(llvm::Function&, llvm::TargetMachine&) {}
+void watch(llvm::Function&, llvm::AnalysisManager<llvm::Function>&) {}
 std::span<const OuterFunction> watchers() { return {}; }
 
 }  // namespace tapeloop
