@@ -99,7 +99,8 @@ std::shared_ptr<Buffer> Buffer::allocate(std::int64_t bytes) {
 
 std::shared_ptr<Buffer> Buffer::part_of(std::shared_ptr<Buffer> whole, std::int64_t offset, std::int64_t bytes) {
   if (offset < 0 || bytes < 0 || offset + bytes > whole->bytes())
-    throw InternalError(fmt::format("bytes {} to {} are no part of a buffer of {}", offset, offset + bytes, whole->bytes()));
+    throw InternalError(
+        fmt::format("bytes {} to {} are no part of a buffer of {}", offset, offset + bytes, whole->bytes()));
   return std::allocate_shared<Made>(Recycled<Made>(), whole->data() + offset, bytes, std::move(whole));
 }
 

@@ -15,7 +15,7 @@ struct Measurement {
   double gflops = 0;           // at the median
   double percent_of_peak = 0;  // the median over the turns, each against the peak measured just before and after it
   std::int64_t workspace_bytes = 0;  // beside arguments and results; 0: not known
-  double ratio = 1;            // the median over the turns of this system's time by the first's
+  double ratio = 1;                  // the median over the turns of this system's time by the first's
 };
 
 using Contenders = std::vector<std::unique_ptr<Contender>>;

@@ -20,7 +20,8 @@ std::string to_json(const Measurement& m) {
                      R"("ms_median":{:.6g},"ms_min":{:.6g},"gflops":{:.6g},"percent_of_peak":{:.4g}{}{}}})",
                      m.system == "from disk" ? "tapeloop" : m.system, m.problem.cell, to_string(m.problem.task),
                      row.batch, row.steps, row.size, row.size, m.problem.threads, m.ms_median, m.ms_min, m.gflops,
-                     m.percent_of_peak, m.workspace_bytes ? fmt::format(R"(,"workspace_bytes":{})", m.workspace_bytes) : "",
+                     m.percent_of_peak,
+                     m.workspace_bytes ? fmt::format(R"(,"workspace_bytes":{})", m.workspace_bytes) : "",
                      m.system == "from disk" ? R"(,"from_disk":true)" : "");
 }
 
@@ -35,8 +36,8 @@ Table::~Table() {
 }
 
 bool Table::ReportContext(const Context&) {
-  fmt::print("{:<8} {:<9} {:>4} {:>5} {:>4} {:>3}  {:<9} {:>11} {:>11} {:>9} {:>7} {:>8} {:>7}\n", "task", "cell", "B", "T",
-             "H", "thr", "system", "ms", "ms min", "GFLOP/s", "% peak", "ratio", "MB");
+  fmt::print("{:<8} {:<9} {:>4} {:>5} {:>4} {:>3}  {:<9} {:>11} {:>11} {:>9} {:>7} {:>8} {:>7}\n", "task", "cell", "B",
+             "T", "H", "thr", "system", "ms", "ms min", "GFLOP/s", "% peak", "ratio", "MB");
   return true;
 }
 

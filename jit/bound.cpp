@@ -44,7 +44,8 @@ class Code final : public BoundCode {
     arena_ = Buffer::allocate(layout_->arena_bytes);
     for (std::size_t i = 0; i < layout_->results.size(); ++i) results_.push_back(layout_->new_result(i));
     // Memory that will change roles with a result's has as much around it.
-    for (const Carry& carry : carries) all[carry.input - skipped] = copy_into(layout_->new_result(carry.output), all[carry.input - skipped]);
+    for (const Carry& carry : carries)
+      all[carry.input - skipped] = copy_into(layout_->new_result(carry.output), all[carry.input - skipped]);
 
     memory_.resize(recipe.layout.memory.size());
     inputs_.resize(all.size());

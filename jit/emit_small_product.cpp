@@ -14,7 +14,7 @@ using llvm::Value;
 namespace {
 // About what stays from one step to the next, in the nearest cache and in the one behind it.
 constexpr std::int64_t kBytesNearby = 32 << 10, kBytesOfCache = 512 << 10;
-}
+}  // namespace
 
 bool Emitter::is_small(const Product& p, const Frame& frame) const {
   const Extent& rows = p.nest.space[0];

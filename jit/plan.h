@@ -71,7 +71,7 @@ struct Plan {
   std::vector<int> slot_of;     // the output whose memory the record is computed in, -1 for none
   std::vector<std::vector<PlanPtr>> bodies;  // for each record: the plans of its tapes, in the order of its attributes
   std::vector<StatePlace> states;            // of a body: where each state lies
-  std::vector<Margin> margins;                         // of each output; empty unless it is the plan of a program
+  std::vector<Margin> margins;               // of each output; empty unless it is the plan of a program
   std::vector<RowGroup> groups;              // in the order of their nests
   std::vector<bool> passing;  // only its own group reads it: there is memory for the rows in flight, or none at all
 

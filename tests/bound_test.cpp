@@ -150,8 +150,9 @@ TEST_CASE("what a bound program does not have is an error that says so") {
 }
 
 // All states of a loop are kept with the initial one before them, and the program's result is a part of that memory.
-TEST_CASE_TEMPLATE("states over time are computed where the result lies, forward and in reverse, and stay when moved on",
-                   Cell, Lstm, Gru) {
+TEST_CASE_TEMPLATE(
+    "states over time are computed where the result lies, forward and in reverse, and stay when moved on", Cell, Lstm,
+    Gru) {
   for (auto [size, reverse] : {std::pair{16, false}, {16, true}, {13, false}, {13, true}}) {
     const Cell cell = Cell::init(key(1), size, size);
     auto f = [reverse = reverse](const Cell& c, const Tensor& xs) {
