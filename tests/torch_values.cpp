@@ -130,7 +130,8 @@ Value reshaped(const Value& of, const Shape& shape) {
 }
 Value transposed(const Value& of, const std::vector<int>& order) {
   std::vector<int> inverse(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) inverse[std::size_t(order[i])] = int(i);
+  for (std::size_t i = 0; i < order.size(); ++i)
+    inverse.at(std::size_t(order[i] < 0 ? order[i] + int(order.size()) : order[i])) = int(i);
   return view(
       of, [=](const Tensor& t) { return transpose(t, order); },
       [=](const Tensor&, const Tensor& part) { return transpose(part, inverse); });
