@@ -325,7 +325,7 @@ bool Planner::is_state_in_place(Id id) const {
 
 // A result that shows some steps of what a loop keeps of all is computed where the caller finds it, and the other steps
 // (the initial state, before the first) beside it.
-bool Planner::is_part_of_history(std::size_t output) {
+bool Planner::place_in_history(std::size_t output) {
   const Record& r = at(t_.outputs[output]);
   if (plan_.margins.empty() || r.op != &slice_op || r.attrs.integer("axis") != 0 || r.attrs.integer("step") != 1)
     return false;
@@ -346,7 +346,7 @@ void Planner::place_outputs() {
     const Id id = t_.outputs[i];
     const Record& r = at(id);
     if (is_waiting(id)) place_elementwise(id);
-    if (is_part_of_history(i)) continue;
+    if (place_in_history(i)) continue;
     if (i < states) {
       const auto y = std::find(t_.outputs.begin() + std::ptrdiff_t(states), t_.outputs.end(), id);
       if (y != t_.outputs.end() && r.op != &input_op) {

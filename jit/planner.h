@@ -83,7 +83,7 @@ class Planner {
   int writer_of(Id id);
   bool is_state_in_place(Id id) const;
   void place_outputs();
-  bool is_part_of_history(std::size_t output);
+  bool place_in_history(std::size_t output);
 
   bool is_packed_by_parts(Id id) const;
   bool is_in_registers(Id id, Id operand) const;
