@@ -76,6 +76,9 @@ constinit const Op stop_gradient_op = elementwise({
 });
 
 Tensor full(const Shape& shape, double value, Dtype dtype, const Where& where) {
+  if (!holds(dtype, value))
+    throw Error(fmt::format("full: {} does not hold {}", name_of(dtype), value), where,
+                "take a dtype that does: Dtype::i64, or a floating-point one");
   return generate(full_op, {{"shape", shape}, {"dtype", dtype}, {"value", value}}, where);
 }
 
@@ -89,6 +92,10 @@ bool is_full_of(const Tensor& x, double value) {
   if (!x.is_recorded()) return false;
   const Record& r = (*x.recorder())[x.id()];
   return r.op == &full_op && r.attrs.get<double>("value") == value;
+}
+
+bool is_literal(const Tensor& x) {
+  return x.count() == 1 && (x.dtype() != Dtype::i64 || i64_of(x.item<double>()) == x.item<std::int64_t>());
 }
 
 Tensor accumulate(const Tensor& sum, const Tensor& contribution) {

@@ -12,6 +12,7 @@ extern const Op full_op;  // source; attributes: shape, dtype, value (f64) or bi
 extern const Op stop_gradient_op;
 
 // A generated tensor in which every element is `value`.
+// Throws Error when an integer dtype does not hold the value; a fraction is cut off.
 Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::f32, const Where& where = Where::current());
 Tensor full_like(const Tensor& x, double value, const Where& where = Where::current());
 inline Tensor zeros(const Shape& shape, Dtype dtype = Dtype::f32, const Where& where = Where::current()) {
@@ -28,6 +29,8 @@ Tensor stop_gradient(const Tensor& x, const Where& where = Where::current());
 
 // Whether `x` is known, without looking at numbers, to be `value` everywhere.
 bool is_full_of(const Tensor& x, double value);
+// Whether a concrete tensor is one number that full() can say; of those that are one, large ones of i64 are not.
+bool is_literal(const Tensor& x);
 
 // The sum of two cotangents of one value; an empty one is zero. A contribution that is itself a sum (a matmul, a
 // reduction) is recorded as one that *starts* at `sum`: the chain of additions then runs in the same order whether a loop

@@ -83,6 +83,13 @@ constexpr std::int64_t i64_of(double x) {
   return x > -0x1p63 ? std::int64_t(x) : x <= -0x1p63 ? INT64_MIN : 0;
 }
 
+// Whether a number, its fraction cut off, is one of the dtype's. All are of i64 up to both of its ends as doubles.
+constexpr bool holds(Dtype dtype, double value) {
+  if (dtype == Dtype::i64) return value >= -0x1p63 && value <= 0x1p63;
+  if (dtype == Dtype::i32) return value > -0x1p31 - 1 && value < 0x1p31;
+  return dtype != Dtype::u32 || (value > -1 && value < 0x1p32);
+}
+
 // f(T()) for the C++ type T that stores the numbers of `dtype`, which is none of boolean and tuple.
 template <class F>
 void with_number_type(Dtype dtype, F&& f) {

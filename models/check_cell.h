@@ -134,9 +134,12 @@ void check_modes(LawRunner& laws, const Cell& cell, const State& state, const Te
                                                         {"truncated", {.truncate = 2}},
                                                         {"checkpointed", {.checkpoint = 2}},
                                                         {"with lengths", {.lengths = constant(lengths)}}};
-  for (const auto& [way, options] : ways) {
+  for (const auto& entry : ways) {
+    const std::string& way = entry.first;
+    const UnrollOptions& options =
+        entry.second;  // both by name: g++ 12 and clang 19 differ on capturing structured bindings
     auto tape_of = [&](const auto& loss) { return trace(loss, Recorder::Captures::recorded, cell, state, xs, w).tape; };
-    auto both = [&, &options = options](Mode mode) {
+    auto both = [&](Mode mode) {
       return std::pair{run_mode(mode, tape_of(loss_over_time(options)), arguments, seed),
                        run_mode(mode, tape_of(loss_by_hand(options)), arguments, seed)};
     };
@@ -146,7 +149,7 @@ void check_modes(LawRunner& laws, const Cell& cell, const State& state, const Te
     laws.same("second order (hvp)" + as_written, [&] { return both(Mode::hvp); }, 1e-11);
     laws.same(
         "per-example gradients (vmap of grad)" + as_written,
-        [&, &options = options] {
+        [&] {
           const auto gradients = value_and_grad<0, 1, 2>(loss_over_time(options));
           auto alone = value_and_grad<0, 1, 2>(loss_by_hand(options));
           const Tensors many =

@@ -9,16 +9,6 @@
 #include "ops/shape.h"
 
 namespace tapeloop {
-namespace {
-
-bool holds(Dtype dtype, double value) {
-  if (dtype == Dtype::i64) return value >= -0x1p63 && value <= 0x1p63;  // an integer that meets it is one itself
-  if (dtype == Dtype::i32) return value >= -0x1p31 && value < 0x1p31;
-  return dtype != Dtype::u32 || (value >= 0 && value < 0x1p32);
-}
-
-}  // namespace
-
 Tensor record(const Op& op, std::initializer_list<Operand> operands, Attrs attrs) {
   const Where where = operands.begin()->where;
   // Scalars take the dtype of the tensors they meet; the condition of a `where` is not one of them.
@@ -121,9 +111,15 @@ Tensor transpose(const Tensor& x, Where where) {
 
 Tensor broadcast_axes(const Tensor& x, const Shape& shape, const Ints& axes, const Where& where) {
   if (x.shape() == shape) return x;
+  check_size("broadcast", {x.dtype(), shape, nullptr}, where);
   if (x.is_generated() && &x.generator() == &full_op)
     return full(shape, x.generator_attrs().get<double>("value"), x.dtype(), where);
-  return record(broadcast_op, Tensors{x}, {{"shape", shape}, {"axes", axes}}, where);
+  Tensor of = x;
+  if (x.is_concrete() && x.count() == 1) {  // a captured number stays one, whatever it meets
+    if (is_literal(x)) return full(shape, x.item<double>(), x.dtype(), where);
+    of = constant(x, where);
+  }
+  return record(broadcast_op, Tensors{of}, {{"shape", shape}, {"axes", axes}}, where);
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Where where) {

@@ -107,6 +107,23 @@ TEST_CASE("check: kinks are told from mistakes") {
   CHECK(!gradient_report({}, doubled, near_zero).passed());
 }
 
+TEST_CASE("check: a bend is not a kink: a wrong gradient between the slopes beside it is wrong") {
+  // √(x² + ε²) turns from −1 to 1 within a hundredth of the step. Its derivative at 0 is 0, and 0.5 lies between the slopes.
+  const double bend = 1e-5;
+  auto off_by = [bend](double amount) {
+    return [bend, amount](const Tensor& x) {
+      auto rule = [amount](const Tensor& a, const Tensor& y, const Tensor& ct) { return ct * (a / y + amount); };
+      return sum(custom_vjp([bend](const Tensor& a) { return sqrt(square(a) + bend * bend); }, rule)(x));
+    };
+  };
+  const Tensor x = zeros({1}, f64);
+  const CheckReport wrong = gradient_report({.order = 1, .forward = false}, off_by(0.5), x);
+  CHECK(!wrong.passed());
+  CHECK(wrong.tensors[0].verdict == TensorCheck::Verdict::wrong);
+  CHECK(wrong.tensors[0].kinks == 0);
+  CHECK(gradient_report({.order = 1, .forward = false}, off_by(0), x).passed());
+}
+
 TEST_CASE("check: a thousand seeds raise no false alarm" * doctest::test_suite("slow")) {
   auto loss = [](const Tensor& x, const Tensor& w) {
     return logsumexp(tanh(matmul(x, w)) * 2) + sum(square(sigmoid(w)));

@@ -1,4 +1,6 @@
 // What is said to mistakes in the use of tensors and ops (see mistakes.h).
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include "ad/grad.h"
@@ -48,6 +50,9 @@ TEST_CASE("mistakes: tensors") {
       {"constant: recorded", [] { (void)grad([](const Tensor& t) { return sum(constant(t)); })(x({2})); }},  // <-
       {"cast: empty", [] { (void)cast(Tensor(), f64); }},  // <-
       {"full: boolean from tensor arithmetic", [] { (void)(flags({2}) + 1); }},  // <-
+      {"full: too large", [] { (void)full({2}, 3e9, i32); }},  // <-
+      {"full: negative", [] { (void)full({2}, -1, Dtype::u32); }},  // <-
+      {"full: no number", [] { (void)full({2}, std::nan(""), i32); }},  // <-
   };
   check_mistakes("tensors", mistakes);
 }

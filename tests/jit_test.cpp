@@ -305,6 +305,22 @@ TEST_CASE("a compiled function called while recording is recorded") {
   CHECK(grad([&](const Tensor& v) { return square_of(v); })(x).item<float>() == 6);
 }
 
+TEST_CASE("a captured number keeps every bit of its dtype") {
+  const Tensor tenth = Tensor::of(std::vector<double>{0.1}, {}),
+               large = Tensor::of(std::vector<std::int64_t>{(1LL << 53) + 1}, {}),
+               whole = Tensor::of(std::vector<int>{(1 << 30) + 1}, {});
+  const Tensor x = Tensor::of(std::vector<double>{1, 3, -7}, {3}),
+               i = Tensor::of(std::vector<std::int64_t>{1, -1}, {2}), j = Tensor::of(std::vector<int>{1, -1}, {2});
+  auto scaled = [&](const Tensor& t) { return t * tenth; };
+  auto raised = [&](const Tensor& t) { return t + large; };
+  auto raised32 = [&](const Tensor& t) { return t + whole; };
+  CHECK(jit(scaled)(x).to_vector<double>() == std::vector<double>{0.1, 3 * 0.1, -7 * 0.1});
+  CHECK(grad([&](const Tensor& t) { return sum(scaled(t)); })(x).to_vector<double>() ==
+        std::vector<double>{0.1, 0.1, 0.1});
+  CHECK(jit(raised)(i).to_vector<std::int64_t>() == std::vector<std::int64_t>{(1LL << 53) + 2, 1LL << 53});
+  CHECK(jit(raised32)(j).to_vector<int>() == std::vector<int>{(1 << 30) + 2, 1 << 30});
+}
+
 TEST_CASE("a captured tensor of several elements is an error that names the way out") {
   const Tensor w = Tensor::of(std::vector<float>{1, 2}, {2});
   auto f = jit([&](const Tensor& x) { return x * w; });

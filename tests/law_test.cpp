@@ -223,6 +223,37 @@ TEST_CASE("law: a state that is a sum hands its cotangent on as it is, and no ch
   ++tapeloop::testing::cases;
 }
 
+TEST_CASE("law: what moves one state moves those that are made of it, however many steps that takes") {
+  // Along a delay line what a step reads comes to the output only two steps later; both orders of the states are tried, since
+  // what moves, or is read, is found by going through them.
+  auto forwards = [](const std::array<Tensor, 3>& s, const Tensor& x) {
+    return std::pair{std::array{s[1] * 2, s[2] * 3, tanh(x)}, square(s[0])};
+  };
+  auto backwards = [](const std::array<Tensor, 3>& s, const Tensor& x) {
+    return std::pair{std::array{tanh(x), s[0] * 3, s[1] * 2}, square(s[2])};
+  };
+  auto check = [](const auto& step) {
+    auto f = [&](const Tensor& xs) {
+      const Tensor zero = zeros({3}, f64);
+      return sum(scan(step, std::array{zero, zero, zero}, xs).second);
+    };
+    const Tensor xs = noise(1, {6, 3});
+    const TapePtr rolled = trace(f, Recorder::Captures::recorded, xs).tape;
+    const Tensors with_ct{xs, full({}, 1, f64).materialized()}, with_dot{xs, noise(2, {6, 3})};
+    const Tensor reverse = run(*gradient_tape(rolled), with_ct)[1];
+    CHECK(same_bits(reverse, run(*gradient_tape(expand(rolled)), with_ct)[1]));
+    CHECK(same(run(*jvp(rolled, {true}), with_dot), run(*jvp(expand(rolled), {true}), with_dot)));
+    CHECK(same_bits(reverse, jit(grad(f))(xs)));
+    // (36·tanh² x)' of the first three, and nothing of those that have not come out.
+    const Tensor first = slice(xs, 0, 0, 3);
+    const Tensor want = concat({72 * tanh(first) * (1 - square(tanh(first))), zeros({3, 3}, f64)}, 0);
+    CHECK(max(abs(reverse - want)).item<double>() <= 1e-13);
+    ++tapeloop::testing::cases;
+  };
+  check(forwards);
+  check(backwards);
+}
+
 TEST_CASE("law: every cell in every mode, plain, truncated, checkpointed and with lengths") {
   for_each_cell([](const std::string& name, const auto& cell) {
     const int steps = 5, examples = 2;
