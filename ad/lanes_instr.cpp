@@ -138,7 +138,7 @@ TAPELOOP_INLINE To converted(From x) {
   } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
     // From the one end on and up to the other, results are saturated; a NaN fails every comparison and becomes 0.
     constexpr From low = From(std::numeric_limits<To>::min());
-    constexpr From high = From(std::numeric_limits<To>::max() / 2 + 1) * 2;
+    constexpr From high = From(std::uint64_t(1) << (std::numeric_limits<To>::digits - 1)) * 2;
     const To inside = To(x > low && x < high ? x : From(0));
     const To not_above = x >= high ? std::numeric_limits<To>::max() : inside;
     return x <= low ? std::numeric_limits<To>::min() : not_above;

@@ -346,6 +346,7 @@ bool same_elements(const Tensor& a, const Tensor& b) {
   for (std::size_t i = 0; i < x.size(); ++i) {
     if constexpr (std::is_floating_point_v<T>)
       if (std::isnan(x[i]) && std::isnan(y[i])) continue;
+    // Bits, since 0 and −0 differ.  NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
     if (std::memcmp(&x[i], &y[i], sizeof(T)) != 0) return false;
   }
   return true;

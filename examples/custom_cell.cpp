@@ -79,6 +79,7 @@ std::pair<Tensor, Tensor> problem(std::mt19937& random, std::int64_t steps, std:
   for (std::int64_t row = 0; row < batch; ++row) {
     for (std::int64_t t = 0; t < steps; ++t) element(t, row, 0) = float(random() >> 8) * 0x1p-24F;
     for (const std::int64_t half : {std::int64_t(0), steps / 2}) {
+      // There are two steps or more.  NOLINTNEXTLINE(clang-analyzer-core.DivideZero)
       const std::int64_t t = half + std::int64_t(random() % std::uint32_t(steps / 2));
       element(t, row, 1) = 1;
       ys[std::size_t(row)] += element(t, row, 0);

@@ -201,7 +201,7 @@ class Finder {
       return;
     }
     if (place || single)
-      reach(r.in[0], *inner);
+      reach(r.in[0], inner);
     else
       reach(r.in[0], {});
   }

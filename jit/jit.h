@@ -89,7 +89,8 @@ class Jit {
   auto operator()(Args&&... args) {
     using Result = std::remove_cvref_t<decltype(f_(std::declval<std::remove_cvref_t<Args>>()...))>;
     detail::Call call;
-    call.gather(std::forward<Args>(args)...);
+    call.gather(std::forward<Args>(args)...);  // takes nothing away yet: it notes what may be taken
+    // NOLINTNEXTLINE(bugprone-use-after-move)
     if (call.is_recorded()) return Result(f_(std::as_const(args)...));
     if (!options().jit) {
       auto traced = trace(f_, {Recorder::Captures::recorded, where_}, std::as_const(args)...);

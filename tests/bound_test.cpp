@@ -155,9 +155,9 @@ TEST_CASE_TEMPLATE(
     Gru) {
   for (auto [size, reverse] : {std::pair{16, false}, {16, true}, {13, false}, {13, true}}) {
     const Cell cell = Cell::init(key(1), size, size);
-    auto f = [reverse = reverse](const Cell& c, const Tensor& xs) {
+    auto f = [backwards = reverse](const Cell& c, const Tensor& xs) {
       auto loss = [&](const Cell& model, const Tensor& x) {
-        const auto outputs = unroll(model, model.initial(x.size(1)), x, {.reverse = reverse}).outputs;
+        const auto outputs = unroll(model, model.initial(x.size(1)), x, {.reverse = backwards}).outputs;
         return std::pair{sum(square(outputs)), outputs};
       };
       const auto [l, outputs, grads] = value_and_grad(loss)(c, xs);

@@ -235,6 +235,25 @@ TEST_CASE("channels: a step that reads elsewhere is left as it is") {
   check_same(compiled, std::pair{mixed(h, xs), summed(h, xs)});
 }
 
+TEST_CASE("channels: a state that is read at two places is left where it is") {
+  auto mirrored = [](const Tensor& h, const Tensor& xs) {
+    return scan([](const Tensor& s, const Tensor& x) { return std::pair{tanh(s - 0.5 * transpose(s) + x), s * 2}; }, h,
+                xs);
+  };
+  auto crossed = [](const Tensor& h, const Tensor& xs) {
+    auto step = [](const Tensor& s, const Tensor& x) {
+      return std::pair{tanh(s + x), expand_dims(s, 0) - 2 * expand_dims(s, 1)};
+    };
+    return scan(step, at(h, 0, 0), at(xs, 1, 0));
+  };
+  for (int n : {5, 20}) {
+    const Tensor h = normal(key(1), {n, n}).materialized(), xs = normal(key(2), {7, n, n}).materialized();
+    CHECK(loops_in_registers(mirrored, h, xs) == 0);
+    check_same(jit(mirrored)(h, xs), mirrored(h, xs));
+    check_same(jit(crossed)(h, xs), crossed(h, xs));
+  }
+}
+
 // Found by random program 12320: a state that all elements share, of a space that has none.
 TEST_CASE("channels: a state that all elements share is there when there are no elements") {
   auto f = [](const Tensor& rows, const Tensor& xs) {

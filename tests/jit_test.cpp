@@ -221,6 +221,20 @@ TEST_CASE("a product that starts at elementwise code on another goes on beside i
       }
 }
 
+TEST_CASE("a product that another starts at keeps its own value for who else reads it") {
+  const auto f = [](const Tensor& h, const Tensor& x, const Tensor& w, const Tensor& u) {
+    const Tensor first = matmul(x, w), whole = matmul(h, u, first), third = matmul(whole, w, whole);
+    return std::tuple{tanh(first), whole, whole * first, sum(first, 0), third - whole};
+  };
+  for (int rows : {1, 2, 30})
+    for (int size : {5, 40}) {
+      const Tensor h = inputs(1, rows, size, 1), x = inputs(1, rows, size, 2), w = inputs(1, size, size, 3),
+                   u = inputs(1, size, size, 4);
+      const auto at_0 = [](const Tensor& t) { return at(t, 0, 0).materialized(); };
+      check_same_bits(jit(f)(at_0(h), at_0(x), at_0(w), at_0(u)), f(at_0(h), at_0(x), at_0(w), at_0(u)));
+    }
+}
+
 TEST_CASE("weights that are walked to and fro give the same bits") {
   const auto cell = Lstm::init(key(1), 3, 200);
   for (bool reverse : {false, true})
@@ -317,6 +331,7 @@ TEST_CASE("a captured number keeps every bit of its dtype") {
   CHECK(jit(scaled)(x).to_vector<double>() == std::vector<double>{0.1, 3 * 0.1, -7 * 0.1});
   CHECK(grad([&](const Tensor& t) { return sum(scaled(t)); })(x).to_vector<double>() ==
         std::vector<double>{0.1, 0.1, 0.1});
+  CHECK(jit(scaled)(Tensor::of(std::vector<double>{3}, {})).item<double>() == 3 * 0.1);
   CHECK(jit(raised)(i).to_vector<std::int64_t>() == std::vector<std::int64_t>{(1LL << 53) + 2, 1LL << 53});
   CHECK(jit(raised32)(j).to_vector<int>() == std::vector<int>{(1 << 30) + 2, 1 << 30});
 }

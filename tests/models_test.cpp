@@ -230,6 +230,25 @@ TEST_CASE("models: an orthogonal matrix is one, wide, tall and in blocks") {
   }
 }
 
+TEST_CASE("models: Glorot's bound is that of one gate, however many lie side by side") {
+  const double bound = std::sqrt(6.0 / (30 + 50));
+  for (const Dtype dtype : {Dtype::f32, f64})
+    for (const std::int64_t gates : {1, 4}) {
+      const Tensor w = glorot_uniform(key(1), 30, 50, gates, dtype);
+      CHECK(values_of(w.shape()) == std::vector<std::int64_t>{30, 50 * gates});
+      const auto values = cast(w, f64).to_vector<double>();
+      const double most = *std::max_element(values.begin(), values.end()),
+                   least = *std::min_element(values.begin(), values.end());
+      CHECK(most < bound * (1 + 1e-7));
+      CHECK(most > 0.99 * bound);
+      CHECK(least >= -bound * (1 + 1e-7));
+      CHECK(least < -0.99 * bound);
+    }
+  // And a cell's input weights are such.
+  const auto of_cell = Lstm::init(key(1), 30, 50).w.to_vector<float>();
+  CHECK(*std::max_element(of_cell.begin(), of_cell.end()) == doctest::Approx(bound).epsilon(0.01));
+}
+
 TEST_CASE("models: the forget gate opens at first, or does not") {
   const auto b = Lstm::init(key(1), 3, 2).b.to_vector<float>();
   CHECK(b == std::vector<float>{0, 0, 1, 1, 0, 0, 0, 0});

@@ -32,7 +32,6 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight) { return x / sqrt(mean(sq
 using Pair = std::pair<Tensor, Tensor>;
 
 struct LayerNormLstm {
-  static constexpr const char* name = "layer norm";
   Tensor w, u, weight, bias, cell_weight, cell_bias;
   Pair operator()(const Pair& state, const Tensor& x) const {
     const auto [i, f, g, o] = chunk<4>(matmul(x, w) + layer_norm(matmul(state.first, u), weight, bias));
@@ -51,7 +50,6 @@ struct LayerNormLstm {
 };
 
 struct SoftmaxGates {
-  static constexpr const char* name = "softmax";
   Tensor w, u, b;
   Tensor operator()(const Tensor& h, const Tensor& x) const {
     const auto [a, g] = chunk<2>(matmul(h, u, matmul(x, w) + b));
@@ -66,7 +64,6 @@ struct SoftmaxGates {
 
 // Its new state is normalised, so what the next step reads has gone through a reduction.
 struct RmsNormRnn {
-  static constexpr const char* name = "rms norm";
   Tensor w, u, b, weight;
   Tensor operator()(const Tensor& h, const Tensor& x) const {
     return rms_norm(h + tanh(matmul(x, w) + matmul(h, u) + b), weight);
@@ -79,7 +76,6 @@ struct RmsNormRnn {
 
 // Groups of eight units, each normalised by itself.
 struct GroupNormRnn {
-  static constexpr const char* name = "group norm";
   Tensor w, u, weight;
   Tensor operator()(const Tensor& h, const Tensor& x) const {
     const Tensor a = matmul(h, u, matmul(x, w));
@@ -96,7 +92,6 @@ struct GroupNormRnn {
 
 // A step that asks four memory cells of its row, and writes to them.
 struct Memory {
-  static constexpr const char* name = "memory";
   Tensor w, u;
   Pair operator()(const Pair& state, const Tensor& x) const {
     const auto& [h, cells] = state;
