@@ -48,7 +48,7 @@ void Emitter::emit_small_product(Product& p, Frame& frame) {
   const auto [begin, end] = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
   Value* end_of_equal = b_.CreateSelect(b_.CreateICmpSLT(end, number(equal)), end, number(equal));
   loop(begin, end_of_equal, number(1), [&](Value* group) {
-    if (to_and_fro) {
+    if (to_and_fro && step_) {
       Value* back = b_.CreateSub(b_.CreateAdd(begin, end_of_equal), b_.CreateAdd(group, number(1)));
       group = b_.CreateSelect(b_.CreateTrunc(step_, b_.getInt1Ty()), back, group);
     }
@@ -86,8 +86,10 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
     const Id id = p.nest.terms[n];
     const Record& r = frame[id];
     const bool goes_on = n > 0 && r.in.size() == 3 && r.in[2] == p.nest.terms[n - 1];
-    if (!goes_on && n > 0) whole.emplace_back(p.nest.terms[n - 1], std::move(sums));
-    if (!goes_on) sums.clear();
+    if (!goes_on) {
+      if (n > 0) whole.emplace_back(p.nest.terms[n - 1], std::move(sums));
+      sums.clear();
+    }
     for (std::int64_t row = 0; row < rows && !goes_on; ++row)
       for (std::int64_t i = 0; i < panels; ++i) {
         std::vector<Value*> start(std::size_t(vectors), llvm::Constant::getNullValue(vector));

@@ -205,28 +205,7 @@ int CompiledProgram::threads_for(const Layout& layout) const {
   const int most = threads_available();
   if (options().all_threads) return most;
   if (!layout.worth_threads || most <= 1) return 1;
-  Layout::Pace& pace = *layout.pace;
-  std::lock_guard lock(pace.mutex);
-  ++pace.calls;
-  if (pace.together == 0) return most;
-  if (pace.alone == 0) return 1;
-  const bool together = pace.together < pace.alone;
-  if (--pace.until_trial > 0) return together ? most : 1;
-  // The other way is tried again; the longer nothing has changed, the more seldom.
-  pace.until_trial = pace.patience = std::min(2 * pace.patience, 512);
-  return together ? 1 : most;
-}
-
-void CompiledProgram::learn(const Layout& layout, int threads, double seconds) const {
-  Layout::Pace& pace = *layout.pace;
-  std::lock_guard lock(pace.mutex);
-  if (pace.calls == 1) return;  // in which memory is mapped and threads are started
-  const bool together_before = pace.together < pace.alone, trial = (threads > 1) != together_before;
-  double& usual = threads > 1 ? pace.together : pace.alone;
-  // What was found long ago says nothing against a trial.
-  usual = usual == 0 || trial ? seconds : 0.5 * (usual + seconds);
-  if (pace.together != 0 && pace.alone != 0 && (pace.together < pace.alone) != together_before)
-    pace.patience = pace.until_trial = 8;
+  return layout.pace->together() ? most : 1;
 }
 
 void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results) const {
@@ -282,7 +261,7 @@ void CompiledProgram::run(std::span<const Argument> arguments, Tensors& results)
       });
   }
   if (layout->worth_threads)
-    learn(*layout, threads, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    layout->pace->learn(threads > 1, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 
   empty_moved(arguments);
   std::lock_guard lock(mutex_);

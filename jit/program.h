@@ -5,6 +5,7 @@
 
 #include "jit/engine.h"
 #include "jit/jit.h"
+#include "jit/pace.h"
 #include "jit/recipe.h"
 
 namespace tapeloop {
@@ -33,13 +34,6 @@ class CompiledProgram final : public Program {
     std::vector<std::pair<std::int64_t, std::int64_t>> margins;  // of each: bytes before it, bytes of the whole
     Tensor new_result(std::size_t i) const;
     bool worth_threads = false;
-    // Seconds of a call, alone and as a team: the smaller decides, and the other is tried again now and then. A second
-    // thread pays only while the machine really gives it a core, which no formula knows.
-    struct Pace {
-      std::mutex mutex;
-      double alone = 0, together = 0;
-      int calls = 0, until_trial = 8, patience = 8;
-    };
     std::shared_ptr<Pace> pace = std::make_shared<Pace>();
   };
   std::shared_ptr<const Layout> layout_for(std::span<const Argument> arguments) const;
@@ -60,7 +54,6 @@ class CompiledProgram final : public Program {
   bool bind(std::span<const Argument> arguments, std::vector<std::int64_t>& values) const;
   std::shared_ptr<Layout> make_layout(const std::vector<std::int64_t>& values) const;
   int threads_for(const Layout& layout) const;
-  void learn(const Layout& layout, int threads, double seconds) const;
 
   TapePtr tape_;
   Recipe recipe_;

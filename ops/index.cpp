@@ -295,9 +295,9 @@ Tensor flat_along(const Shape& shape, const Tensor& given, int axis, const Where
   const Tensor indices = narrowed(given, where);
   check_flat(shape, where);
   check_indices("take_along", indices.type(), where);
-  Shape rest = indices.shape(), want = shape;
-  if (rest.size() == want.size()) rest[std::size_t(axis)] = want[std::size_t(axis)];
-  if (!agree(rest, want))
+  Shape rest = indices.shape();
+  if (rest.size() == shape.size()) rest[std::size_t(axis)] = shape[std::size_t(axis)];
+  if (!agree(rest, shape))
     throw Error(
         fmt::format("take_along: indices {} for {} along axis {}", to_string(indices.shape()), to_string(shape), axis),
         where, "all extents but that of the axis must agree");

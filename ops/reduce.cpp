@@ -272,7 +272,8 @@ struct Ties {
 
 // x̄ = ȳ / (number of ties) at every tie
 Pullback vjp_best(const Record& r, const Tensors& in, const Demand&) {
-  const Tensor x = in[0], y = record(*r.op, in, r.attrs, r.where);
+  const Tensor& x = in[0];
+  const Tensor y = record(*r.op, in, r.attrs, r.where);
   return {y, [r, x, y](const Tensors& cts) {
             const Ties ties(r, x, y);
             const Tensor share = stretch(cts[0] / ties.count, x.shape(), r.attrs.get<Ints>("axes"), r.where);

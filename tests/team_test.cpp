@@ -8,7 +8,9 @@
 #include <fstream>
 #include <vector>
 
+#include "cases.h"
 #include "jit/cores.h"
+#include "jit/pace.h"
 #include "jit/team.h"
 
 using namespace tapeloop;
@@ -76,4 +78,36 @@ TEST_CASE("the quota of a control group of version 1 limits the cores") {
   CHECK(groups.cores("3:cpu,cpuacct:/y\n") > 1000);
   CHECK(groups.cores("4:memory:/x\n") > 1000);
   CHECK(groups.cores("nonsense\n\n") > 1000);
+}
+
+TEST_CASE("two threads are taken where they are faster once they are awake, and one where they are not") {
+  // Seconds of `calls` calls of a program that takes so long in either way, and on which call of the same way it takes longer.
+  const auto run = [](Pace& pace, int calls, double alone, double together, double waking) {
+    int of_team = 0;
+    bool before = pace.together();
+    pace.learn(before, before ? together : alone);
+    for (int i = 1; i < calls; ++i) {
+      const bool now = pace.together();
+      pace.learn(now, (now ? together : alone) * (now != before ? waking : 1));
+      before = now;
+      of_team += now;
+    }
+    return double(of_team) / calls;
+  };
+  Pace pace;
+  CHECK(run(pace, 400, 1.0, 0.7, 1.8) > 0.9);
+  CHECK(run(pace, 2000, 1.0, 2.2, 1.0) < 0.1);  // other work takes a core away
+  CHECK(run(pace, 2000, 1.0, 0.7, 1.8) > 0.5);  // and gives it back
+  Pace loaded;
+  CHECK(run(loaded, 400, 1.0, 1.1, 1.0) < 0.15);
+  // One interrupted call of a trial decides nothing.
+  Pace interrupted;
+  int calls = 0, of_team = 0;
+  for (; calls < 300; ++calls) {
+    const bool now = interrupted.together();
+    interrupted.learn(now, now ? (calls % 7 == 3 ? 5.0 : 0.6) : 1.0);
+    of_team += now;
+  }
+  CHECK(of_team > 0.85 * calls);
+  ++tapeloop::testing::cases;
 }

@@ -1,0 +1,31 @@
+// Whether a program is run by one thread or by a team: a second thread pays only while the machine really gives it a core,
+// which no formula knows. The way that is not taken is tried now and then.
+#pragma once
+
+#include <array>
+#include <mutex>
+
+namespace tapeloop {
+
+class Pace {
+ public:
+  // How the next call is to be run.
+  bool together();
+  // What a call that was run so has taken.
+  void learn(bool together, double seconds);
+
+ private:
+  // The first call of a trial wakes threads and finds nothing in their caches, so it does not count; of the others one may
+  // have been interrupted.
+  static constexpr int kCounted = 3;
+  static constexpr int kMostPatience = 512;  // calls
+
+  std::mutex mutex_;
+  bool together_ = true;
+  double usual_ = 0;  // seconds of a call that is run as most are, lately
+  int calls_ = 0, until_trial_ = kCounted, patience_ = 8;
+  int left_ = 0;  // of the trial that is going on
+  std::array<double, kCounted> tried_{};
+};
+
+}  // namespace tapeloop
