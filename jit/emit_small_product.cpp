@@ -42,7 +42,11 @@ void Emitter::emit_small_product(Product& p, Frame& frame) {
   const bool turns = step_ && runs(Pass::to_and_fro);
   const bool by_two = turns && bytes > kBytesNearby && 2 * bytes <= kBytesNearby * panels.count();
   const bool to_and_fro = by_two || (turns && bytes > kBytesOfCache);
-  const std::int64_t count = joins ? panels.count() : whole, most = std::clamp<std::int64_t>(room, 1, by_two ? 2 : 4);
+  const std::int64_t count = joins ? panels.count() : whole;
+  std::int64_t most = std::clamp<std::int64_t>(room, 1, by_two ? 2 : 4);
+  // Threads take groups: there is one for each of several where a group is worth a meeting.
+  const bool shared = !llvm::isa<llvm::Constant>(threads_);
+  if (shared && bytes > kBytesNearby) most = std::clamp<std::int64_t>(count / 4, 1, most);
   const std::int64_t groups = (count + most - 1) / most, size = groups > 0 ? (count + groups - 1) / groups : 1;
   const std::int64_t equal = whole / size, rest = count - equal * size;
   const auto [begin, end] = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
