@@ -114,10 +114,12 @@ Array array_of(Dtype dtype, Random& random) {
 
 template <class T>
 bool same(const Array& x, const Array& y, int i) {
+  const char* const at_x = reinterpret_cast<const char*>(x.data()) + std::size_t(i) * sizeof(T);
+  const char* const at_y = reinterpret_cast<const char*>(y.data()) + std::size_t(i) * sizeof(T);
   T a, b;
-  std::memcpy(&a, reinterpret_cast<const char*>(x.data()) + std::size_t(i) * sizeof(T), sizeof(T));
-  std::memcpy(&b, reinterpret_cast<const char*>(y.data()) + std::size_t(i) * sizeof(T), sizeof(T));
-  return (std::isnan(a) && std::isnan(b)) || std::memcmp(&a, &b, sizeof(T)) == 0;
+  std::memcpy(&a, at_x, sizeof(T));
+  std::memcpy(&b, at_y, sizeof(T));
+  return (std::isnan(a) && std::isnan(b)) || std::memcmp(at_x, at_y, sizeof(T)) == 0;
 }
 
 // The first element in which the two differ, or -1. All NaNs are one.
