@@ -49,10 +49,11 @@ void Emitter::emit_small_product(Product& p, Frame& frame) {
   if (shared && bytes > kBytesNearby) most = std::clamp<std::int64_t>(count / 4, 1, most);
   const std::int64_t groups = (count + most - 1) / most, size = groups > 0 ? (count + groups - 1) / groups : 1;
   const std::int64_t equal = whole / size, rest = count - equal * size;
-  const auto [begin, end] = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
+  const auto mine = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
+  Value *const begin = mine.first, *const end = mine.second;
   Value* end_of_equal = b_.CreateSelect(b_.CreateICmpSLT(end, number(equal)), end, number(equal));
   loop(begin, end_of_equal, number(1), [&](Value* group) {
-    if (to_and_fro && step_) {
+    if (to_and_fro) {
       Value* back = b_.CreateSub(b_.CreateAdd(begin, end_of_equal), b_.CreateAdd(group, number(1)));
       group = b_.CreateSelect(b_.CreateTrunc(step_, b_.getInt1Ty()), back, group);
     }
