@@ -94,8 +94,11 @@ bool is_full_of(const Tensor& x, double value) {
   return r.op == &full_op && r.attrs.get<double>("value") == value;
 }
 
-bool is_literal(const Tensor& x) {
-  return x.count() == 1 && (x.dtype() != Dtype::i64 || i64_of(x.item<double>()) == x.item<std::int64_t>());
+Tensor literal(const Tensor& number, const Where& where) {
+  const double value = number.item<double>();
+  // Not every integer of 64 bits is a double.
+  if (number.dtype() == Dtype::i64 && i64_of(value) != number.item<std::int64_t>()) return constant(number, where);
+  return full(number.shape(), value, number.dtype(), where);
 }
 
 Tensor accumulate(const Tensor& sum, const Tensor& contribution) {

@@ -8,11 +8,11 @@ namespace tapeloop {
 
 extern const Op add_op;   // a + b
 extern const Op mul_op;   // a · b
-extern const Op full_op;  // source; attributes: shape, dtype, value (f64) or bits
+extern const Op full_op;  // source; attributes: shape, dtype, value (f64)
 extern const Op stop_gradient_op;
 
-// A generated tensor in which every element is `value`.
-// Throws Error when an integer dtype does not hold the value; a fraction is cut off.
+// A generated tensor in which every element is `value`; an integer's fraction is cut off. Throws Error when the dtype does
+// not hold the value.
 Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::f32, const Where& where = Where::current());
 Tensor full_like(const Tensor& x, double value, const Where& where = Where::current());
 inline Tensor zeros(const Shape& shape, Dtype dtype = Dtype::f32, const Where& where = Where::current()) {
@@ -29,8 +29,8 @@ Tensor stop_gradient(const Tensor& x, const Where& where = Where::current());
 
 // Whether `x` is known, without looking at numbers, to be `value` everywhere.
 bool is_full_of(const Tensor& x, double value);
-// Whether a concrete tensor is one number that full() can say; of those that are one, large ones of i64 are not.
-bool is_literal(const Tensor& x);
+// A concrete tensor of one element as a generated one, which a tape may hold.
+Tensor literal(const Tensor& number, const Where& where);
 
 // The sum of two cotangents of one value; an empty one is zero. A contribution that is itself a sum (a matmul, a
 // reduction) is recorded as one that *starts* at `sum`: the chain of additions then runs in the same order whether a loop

@@ -121,10 +121,7 @@ Tensor Recorder::adopt(const Tensor& tensor, std::string_view op, const Where& w
     return Tensor::recorded(tensor.type(), shared_from_this(), adopt_generated(tensor, op, where, adopted));
   }
   if (tensor.is_concrete() && captures_ == Captures::recorded) {
-    if (tensor.count() == 1)
-      return adopt(is_literal(tensor) ? full(tensor.shape(), tensor.item<double>(), tensor.dtype(), where)
-                                      : constant(tensor, where),
-                   op, where);
+    if (tensor.count() == 1) return adopt(literal(tensor, where), op, where);
     throw Error(fmt::format("{}: a tensor {} that is not an argument was captured", op, to_string(tensor.type())),
                 where, "pass it as an argument; or, if it may be frozen into the program, write constant(t)");
   }

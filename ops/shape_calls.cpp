@@ -111,15 +111,13 @@ Tensor transpose(const Tensor& x, Where where) {
 
 Tensor broadcast_axes(const Tensor& x, const Shape& shape, const Ints& axes, const Where& where) {
   if (x.shape() == shape) return x;
-  check_size("broadcast", {x.dtype(), shape, nullptr}, where);
-  if (x.is_generated() && &x.generator() == &full_op)
+  // A captured number stays one, whatever it meets.
+  if (x.is_concrete() && x.count() == 1) return broadcast_axes(literal(x, where), shape, axes, where);
+  if (x.is_generated() && &x.generator() == &full_op) {
+    check_size("broadcast", {x.dtype(), shape, nullptr}, where);
     return full(shape, x.generator_attrs().get<double>("value"), x.dtype(), where);
-  Tensor of = x;
-  if (x.is_concrete() && x.count() == 1) {  // a captured number stays one, whatever it meets
-    if (is_literal(x)) return full(shape, x.item<double>(), x.dtype(), where);
-    of = constant(x, where);
   }
-  return record(broadcast_op, Tensors{of}, {{"shape", shape}, {"axes", axes}}, where);
+  return record(broadcast_op, Tensors{x}, {{"shape", shape}, {"axes", axes}}, where);
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Where where) {

@@ -110,7 +110,7 @@ TEST_CASE("parameters and the optimizer's moments are updated in place") {
   CHECK(before == after);
 }
 
-// Each part has its own x; the checker takes them for one after another.  NOLINTBEGIN(bugprone-use-after-move)
+// Each part has its own x; clang-tidy takes them for one after another.  NOLINTBEGIN(bugprone-use-after-move)
 TEST_CASE("memory that somebody else sees is not written to") {
   auto twice = jit([](const Tensor& x) { return x + x; });
   Tensor x = numbers({1, 2, 3, 4});

@@ -81,33 +81,29 @@ TEST_CASE("the quota of a control group of version 1 limits the cores") {
 }
 
 TEST_CASE("two threads are taken where they are faster once they are awake, and one where they are not") {
-  // Seconds of `calls` calls of a program that takes so long in either way, and on which call of the same way it takes longer.
-  const auto run = [](Pace& pace, int calls, double alone, double together, double waking) {
+  // The part of `calls` calls that a team runs, when seconds(together, whether the call before was otherwise, its number).
+  const auto run = [](Pace& pace, int calls, const auto& seconds) {
     int of_team = 0;
-    bool before = pace.together();
-    pace.learn(before, before ? together : alone);
-    for (int i = 1; i < calls; ++i) {
+    bool before = true;
+    for (int i = 0; i < calls; ++i) {
       const bool now = pace.together();
-      pace.learn(now, (now ? together : alone) * (now != before ? waking : 1));
+      pace.learn(now, seconds(now, now != before, i));
       before = now;
       of_team += now;
     }
     return double(of_team) / calls;
   };
+  const auto faster = [](bool together, bool woken, int) { return (together ? 0.7 : 1.0) * (woken ? 1.8 : 1.0); };
   Pace pace;
-  CHECK(run(pace, 400, 1.0, 0.7, 1.8) > 0.9);
-  CHECK(run(pace, 2000, 1.0, 2.2, 1.0) < 0.1);  // other work takes a core away
-  CHECK(run(pace, 2000, 1.0, 0.7, 1.8) > 0.5);  // and gives it back
+  CHECK(run(pace, 400, faster) > 0.9);
+  // Other work takes a core away, and gives it back.
+  CHECK(run(pace, 2000, [](bool together, bool, int) { return together ? 2.2 : 1.0; }) < 0.1);
+  CHECK(run(pace, 2000, faster) > 0.5);
   Pace loaded;
-  CHECK(run(loaded, 400, 1.0, 1.1, 1.0) < 0.15);
+  CHECK(run(loaded, 400, [](bool together, bool, int) { return together ? 1.1 : 1.0; }) < 0.15);
   // One interrupted call of a trial decides nothing.
   Pace interrupted;
-  int calls = 0, of_team = 0;
-  for (; calls < 300; ++calls) {
-    const bool now = interrupted.together();
-    interrupted.learn(now, now ? (calls % 7 == 3 ? 5.0 : 0.6) : 1.0);
-    of_team += now;
-  }
-  CHECK(of_team > 0.85 * calls);
+  CHECK(run(interrupted, 300, [](bool together, bool, int i) { return together ? (i % 7 == 3 ? 5.0 : 0.6) : 1.0; }) >
+        0.85);
   ++tapeloop::testing::cases;
 }
