@@ -165,13 +165,20 @@ class Emitter {
   Index place_in(const Frame& frame, Id id, const Indices& at);
   void ask_ahead(Frame& frame, Id id, const Index& place);
 
-  // emit_tile.cpp, emit_product.cpp, emit_small_product.cpp
-  llvm::Function* tile_function(Dtype dtype, int vectors, int rows);
+  // emit_tile.cpp, emit_product.cpp, emit_long_product.cpp, emit_small_product.cpp
+  llvm::Function* tile_function(Dtype dtype, int vectors, int used = 1, int lanes = 16);
   struct Product;
   using Sums = std::function<llvm::Value*(std::int64_t)>;  // of a row of a tile, by vector
   using Earlier = std::vector<std::pair<Id, Sums>>;        // of products that are at hand beside the last
   void emit_product(const Nest& nest, Frame& frame);
   void begin_product(Product& product, Frame& frame);
+  using PanelBody = std::function<void(llvm::Value* panel, std::int64_t valid)>;
+  using PanelLoop = std::function<void(const PanelBody&)>;
+  void emit_long_product(const Product& product, llvm::Value* row_begin, llvm::Value* row_end,
+                         const PanelLoop& for_panels);
+  using TileBody = std::function<void(llvm::Value* row, llvm::Value* rows, llvm::Value* vector)>;
+  void for_tiles(const Product& product, int vectors, llvm::Value* row_begin, llvm::Value* row_end,
+                 const TileBody& body);
   void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin,
                   llvm::Value* row_end);
   std::vector<llvm::Value*> start_row(Product& product, Id term, Frame& frame, llvm::Value* row, llvm::Value* panel,

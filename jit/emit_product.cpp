@@ -13,8 +13,7 @@ using namespace stride;
 
 namespace {
 
-constexpr std::int64_t kDepthOfChunk = 256;        // of a long sum, so that its part of a panel stays in the cache
-constexpr std::int64_t kBytesOfRows = 256 * 1024;  // of the left operand, likewise
+constexpr std::int64_t kBytesOfRows = 256 * 1024;  // of the left operand, so that they stay in the cache
 
 }  // namespace
 
@@ -122,6 +121,17 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   Value* row_end = b_.CreateSelect(by_rows, last_row, rows);
   Value* panel_begin = p.panel_begin = b_.CreateSelect(by_rows, number(0), first_panel);
   Value* panel_end = p.panel_end = b_.CreateSelect(by_rows, number(count), last_panel);
+  // The panels that exist as a whole, and what is left in the last.
+  const auto for_panels = [&](const PanelBody& body) {
+    if (whole > 0) {
+      Value* last_whole = b_.CreateSelect(b_.CreateICmpSLT(panel_end, number(whole)), panel_end, number(whole));
+      loop(panel_begin, last_whole, number(1), [&](Value* panel) { body(panel, panels.panel_columns()); });
+    }
+    if (count > whole)
+      if_then(b_.CreateAnd(b_.CreateICmpEQ(panel_end, number(count)), b_.CreateICmpSLT(panel_begin, panel_end)),
+              [&] { body(number(whole), panels.columns - whole * panels.panel_columns()); });
+  };
+  if (p.out && (r.in.size() < 3 || p.start)) return emit_long_product(p, row_begin, row_end, for_panels);
   // As many rows at a time as stay in the cache while all panels pass.
   Value* row_bytes =
       b_.CreateMul(extent(a[a.size() - (r.attrs.flag("transpose_a") ? 2 : 1)]), number(size_of(p.dtype)));
@@ -132,37 +142,30 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   loop(row_begin, row_end, fits, [&](Value* begin) {
     Value* end = b_.CreateAdd(begin, fits);
     end = b_.CreateSelect(b_.CreateICmpSLT(end, row_end), end, row_end);
-    if (whole > 0) {
-      Value* last_whole = b_.CreateSelect(b_.CreateICmpSLT(panel_end, number(whole)), panel_end, number(whole));
-      loop(panel_begin, last_whole, number(1),
-           [&](Value* panel) { emit_panel(p, frame, panel, panels.panel_columns(), begin, end); });
-    }
-    if (count > whole)
-      if_then(b_.CreateAnd(b_.CreateICmpEQ(panel_end, number(count)), b_.CreateICmpSLT(panel_begin, panel_end)), [&] {
-        emit_panel(p, frame, number(whole), panels.columns - whole * panels.panel_columns(), begin, end);
-      });
+    for_panels([&](Value* panel, std::int64_t valid) { emit_panel(p, frame, panel, valid, begin, end); });
+  });
+}
+
+// Rows in tiles of nearly equal height: one of a row or two would wait for its own sums.
+void Emitter::for_tiles(const Product& p, int vectors, Value* row_begin, Value* row_end, const TileBody& body) {
+  const int most = rows_of_tile(target_, p.dtype, vectors);
+  Value* rows = b_.CreateSub(row_end, row_begin);
+  Value* tiles = b_.CreateSDiv(b_.CreateAdd(rows, number(most - 1)), number(most));
+  Value *height = b_.CreateSDiv(rows, b_.CreateSelect(b_.CreateICmpEQ(tiles, number(0)), number(1), tiles)),
+        *taller = b_.CreateSub(rows, b_.CreateMul(height, tiles));
+  loop(number(0), tiles, number(1), [&](Value* i) {
+    Value* above = b_.CreateSelect(b_.CreateICmpSLT(i, taller), i, taller);
+    Value* row = b_.CreateAdd(row_begin, b_.CreateAdd(b_.CreateMul(i, height), above));
+    // Of what comes ahead every tile asks for one vector of each k.
+    Value* vector = b_.CreateMul(b_.CreateURem(i, number(vectors)), number(kLanes * size_of(p.dtype)));
+    body(row, b_.CreateAdd(height, b_.CreateZExt(b_.CreateICmpSLT(i, taller), b_.getInt64Ty())), vector);
   });
 }
 
 // Some rows of one panel, of which `valid` columns of each stream exist.
 void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t valid, Value* row_begin, Value* row_end) {
   const int vectors = int(p.panels.streams * p.panels.used(valid));
-  const int most = rows_of_tile(target_, p.dtype, vectors);
-  // Tiles of nearly equal height: one of a row or two would wait for its own sums.
-  Value* rows = b_.CreateSub(row_end, row_begin);
-  Value* tiles = b_.CreateSDiv(b_.CreateAdd(rows, number(most - 1)), number(most));
-  Value *height = b_.CreateSDiv(rows, b_.CreateSelect(b_.CreateICmpEQ(tiles, number(0)), number(1), tiles)),
-        *taller = b_.CreateSub(rows, b_.CreateMul(height, tiles));
-  auto for_tiles = [&](const std::function<void(Value*, Value*, Value*)>& body) {
-    loop(number(0), tiles, number(1), [&](Value* i) {
-      Value* above = b_.CreateSelect(b_.CreateICmpSLT(i, taller), i, taller);
-      Value* row = b_.CreateAdd(row_begin, b_.CreateAdd(b_.CreateMul(i, height), above));
-      // Of what comes `ahead` every tile asks for one vector of each k.
-      Value* vector = b_.CreateMul(b_.CreateURem(i, number(vectors)), number(kLanes * size_of(p.dtype)));
-      body(row, b_.CreateAdd(height, b_.CreateZExt(b_.CreateICmpSLT(i, taller), b_.getInt64Ty())), vector);
-    });
-  };
-  llvm::Function* tile = tile_function(p.dtype, vectors, most);
+  llvm::Function* tile = tile_function(p.dtype, vectors);
   auto field = [&](llvm::AllocaInst* table, Stride s) { return b_.CreateConstGEP1_64(b_.getInt64Ty(), table, s); };
   auto set = [&](llvm::AllocaInst* table, Stride s, Value* value) { b_.CreateStore(value, field(table, s)); };
   auto get = [&](llvm::AllocaInst* table, Stride s) { return b_.CreateLoad(b_.getInt64Ty(), field(table, s)); };
@@ -179,57 +182,6 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
   const bool starts = p.terms[0].record.in.size() > 2;
   const bool direct_start = p.start && full;
 
-  if (p.out && full && (!starts || direct_start)) {
-    // The product and nothing else: a long sum goes chunk by chunk, kept in the result in between.
-    for (std::size_t n = 0; n < p.terms.size(); ++n) {
-      const Product::Term& term = p.terms[n];
-      Value *step_count = get(term.table, steps), *sums = get(term.table, depth);
-      Value* few = b_.CreateSelect(b_.CreateICmpSGT(sums, number(0)), sums, number(1));
-      Value* steps_at_once = b_.CreateSDiv(number(kDepthOfChunk), few);
-      steps_at_once = b_.CreateSelect(b_.CreateICmpSLT(steps_at_once, number(1)), number(1), steps_at_once);
-      Value *a_bytes = get(term.table, a_depth), *b_bytes = get(term.table, b_depth),
-            *a_step_bytes = get(term.table, a_step), *b_step_bytes = get(term.table, b_step);
-      set(term.table, out_row, p.out_pitch);
-      set(term.table, out_vector, p.vector_pitch);
-      Value* panel_of_b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
-      // A sum of nothing is one chunk of depth zero, which writes the start.
-      Value* last_depth = b_.CreateSelect(b_.CreateICmpSGT(sums, number(0)), sums, number(1));
-      Value* last_step = b_.CreateSelect(b_.CreateICmpSGT(step_count, number(0)), step_count, number(1));
-      auto rest = [&](Value* end, Value* begin, Value* chunk) {
-        Value* left = b_.CreateSub(end, begin);
-        return b_.CreateSelect(b_.CreateICmpSLT(left, chunk), left, chunk);
-      };
-      loop(number(0), last_step, steps_at_once, [&](Value* s) {
-        set(term.table, steps, rest(step_count, s, steps_at_once));
-        loop(number(0), last_depth, number(kDepthOfChunk), [&](Value* k) {
-          set(term.table, depth, rest(sums, k, number(kDepthOfChunk)));
-          Value* begins = n == 0 ? b_.CreateICmpEQ(b_.CreateOr(s, k), number(0)) : static_cast<Value*>(b_.getFalse());
-          set(term.table, in_row, b_.CreateSelect(begins, starts ? p.start_pitch : number(0), p.out_pitch));
-          set(term.table, in_vector, b_.CreateSelect(begins, starts ? p.vector_pitch : number(0), p.vector_pitch));
-          Value* a = at(term.a, b_.CreateAdd(b_.CreateMul(s, a_step_bytes), b_.CreateMul(k, a_bytes)));
-          Value* b = at(panel_of_b, b_.CreateAdd(b_.CreateMul(s, b_step_bytes), b_.CreateMul(k, b_bytes)));
-          // What comes after this chunk: the next of the sum, or of the steps, or another panel.
-          Value *deeper = b_.CreateMul(number(kDepthOfChunk), b_bytes), *k_bytes = b_.CreateMul(k, b_bytes);
-          Value* later = b_.CreateSub(b_.CreateMul(steps_at_once, b_step_bytes), k_bytes);
-          Value* aside = b_.CreateSub(next_panel(term), b_.CreateAdd(b_.CreateMul(s, b_step_bytes), k_bytes));
-          Value* is_last_step = b_.CreateICmpSGE(b_.CreateAdd(s, steps_at_once), step_count);
-          Value* is_last_depth = b_.CreateICmpSGE(b_.CreateAdd(k, number(kDepthOfChunk)), sums);
-          Value* ahead = b_.CreateSelect(is_last_depth, b_.CreateSelect(is_last_step, aside, later), deeper);
-          for_tiles([&](Value* row, Value* count, Value* vector) {
-            Value* out = at(p.out, p.offset(b_, row, p.out_pitch, panel));
-            Value* start = starts ? at(p.start, p.offset(b_, row, p.start_pitch, panel)) : p.zeros;
-            Value* a_tile = at(a, b_.CreateMul(row, get(term.table, a_row)));
-            Value* in = b_.CreateSelect(begins, start, out);
-            b_.CreateCall(tile, {term.table, count, a_tile, b, in, out, b_.CreateAdd(ahead, vector)});
-          });
-        });
-      });
-      set(term.table, steps, step_count);
-      set(term.table, depth, sums);
-    }
-    return;
-  }
-
   for (std::size_t n = 0; n < p.terms.size(); ++n) {
     llvm::AllocaInst* table = p.terms[n].table;
     set(table, out_row, scratch_row);
@@ -238,7 +190,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
     set(table, in_row, zero ? number(0) : n == 0 && direct_start ? p.start_pitch : scratch_row);
     set(table, in_vector, zero ? number(0) : n == 0 && direct_start ? p.vector_pitch : scratch_vector);
   }
-  for_tiles([&](Value* row, Value* count, Value* vector) {
+  for_tiles(p, vectors, row_begin, row_end, [&](Value* row, Value* count, Value* vector) {
     if (starts && !direct_start)
       loop(number(0), count, number(1), [&](Value* i) {
         Value* place = at(p.scratch, b_.CreateMul(i, scratch_row));
@@ -254,7 +206,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
                                            : p.scratch;
       Value* a = at(term.a, b_.CreateMul(row, get(term.table, a_row)));
       Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
-      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch, b_.CreateAdd(next_panel(term), vector)});
+      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch, b_.CreateAdd(next_panel(term), vector), number(0)});
     }
     loop(number(0), count, number(1), [&](Value* i) {
       Value* sums = at(p.scratch, b_.CreateMul(i, scratch_row));

@@ -1,8 +1,8 @@
 // The inner loop of every product: one function for each number of vectors side by side. It takes a tile of up to `rows`
 // rows by `vectors` vectors through a chain of fused multiply-adds and leaves it where it is told: in the result, or in a
 // scratch tile. Strides come in a table, so that the same few functions serve every product of a program, forward and
-// backward. While it works it asks for the right operand that comes next, one line for every k, and for the next tile's
-// start: a panel is read many times over, but the first time it comes from afar.
+// backward. While it works it asks for what it is told comes next of both operands, one line of each for every k, and for the
+// next tile's start: a panel is read many times over, but the first time it comes from afar.
 #include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
@@ -19,13 +19,17 @@ namespace tapeloop {
 using llvm::Value;
 using namespace stride;
 
-llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
-  const std::string name = fmt::format("tile_{}_{}", name_of(dtype), vectors);
+// Of every `used` vectors the last has `lanes` columns; of those beyond nothing is read or written.
+llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int used, int lanes) {
+  const int rows = rows_of_tile(target_, dtype, vectors);
+  const bool whole = lanes == kLanes;
+  std::string name = fmt::format("tile_{}_{}", name_of(dtype), vectors);
+  if (!whole) name += fmt::format("_{}x{}", used, lanes);
   llvm::Module& module = *function_->getParent();
   if (llvm::Function* known = module.getFunction(name)) return known;
   llvm::IRBuilder<> b(b_.getContext());
   llvm::Type *ptr = b.getPtrTy(), *i64 = b.getInt64Ty();
-  llvm::Type* parameters[] = {ptr, i64, ptr, ptr, ptr, ptr, i64};
+  llvm::Type* parameters[] = {ptr, i64, ptr, ptr, ptr, ptr, i64, i64};
   auto* f = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), parameters, false),
                                    llvm::Function::InternalLinkage, name, module);
   prepare(*f, target_);
@@ -44,6 +48,10 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
   auto prefetch = [&](Value* place) {
     b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {place, b.getInt32(0), b.getInt32(2), b.getInt32(1)});
   };
+  llvm::SmallVector<llvm::Constant*> bits;
+  for (int i = 0; i < kLanes; ++i) bits.push_back(b.getInt1(i < lanes));
+  Value* mask = llvm::ConstantVector::get(bits);
+  auto is_whole = [&](int j) { return whole || j % used + 1 < used; };
   auto times = [&](Value* stride, int n) { return b.CreateMul(stride, b.getInt64(std::uint64_t(n))); };
   auto* end = block("end");
   auto* choice = b.CreateSwitch(f->getArg(1), end, unsigned(rows));
@@ -59,9 +67,12 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
     std::vector<Value*> first(count), offsets;
     for (int i = 0; i < m; ++i) {
       offsets.push_back(times(s[a_row], i));
-      for (int j = 0; j < vectors; ++j)
+      for (int j = 0; j < vectors; ++j) {
+        Value* place = at(in, b.CreateAdd(times(s[in_row], i), times(s[in_vector], j)));
         first[std::size_t(i * vectors + j)] =
-            b.CreateAlignedLoad(vector, at(in, b.CreateAdd(times(s[in_row], i), times(s[in_vector], j))), align);
+            is_whole(j) ? static_cast<Value*>(b.CreateAlignedLoad(vector, place, align))
+                        : b.CreateMaskedLoad(vector, place, align, mask, llvm::Constant::getNullValue(vector));
+      }
     }
     // Where the next tile starts, most likely.
     for (int i = 0; i < m; ++i)
@@ -110,6 +121,7 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
       }
     }
     prefetch(at(right, f->getArg(6)));
+    prefetch(at(a, f->getArg(7)));
     Value *k_next = b.CreateAdd(k, b.getInt64(1)), *a_next = at(a, s[a_depth]), *right_next = at(right, s[b_depth]);
     b.CreateCondBr(b.CreateICmpSLT(k_next, s[depth]), depth_loop, step_end);
 
@@ -136,9 +148,14 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int rows) {
       link(last[n], first[n], begin, sums[n], step_end);
     }
     for (int i = 0; i < m; ++i)
-      for (int j = 0; j < vectors; ++j)
-        b.CreateAlignedStore(last[std::size_t(i * vectors + j)],
-                             at(out, b.CreateAdd(times(s[out_row], i), times(s[out_vector], j))), align);
+      for (int j = 0; j < vectors; ++j) {
+        Value *place = at(out, b.CreateAdd(times(s[out_row], i), times(s[out_vector], j))),
+              *sum = last[std::size_t(i * vectors + j)];
+        if (is_whole(j))
+          b.CreateAlignedStore(sum, place, align);
+        else
+          b.CreateMaskedStore(sum, place, align, mask);
+      }
     b.CreateRetVoid();
   }
   return f;

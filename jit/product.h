@@ -1,4 +1,5 @@
-// What is known of a product nest while it is emitted, between emit_product.cpp and emit_small_product.cpp.
+// What is known of a product nest while it is emitted, between emit_product.cpp, emit_long_product.cpp and
+// emit_small_product.cpp.
 #pragma once
 
 #include "jit/emit.h"
