@@ -235,6 +235,27 @@ TEST_CASE("a product that another starts at keeps its own value for who else rea
     }
 }
 
+TEST_CASE("products of more rows and longer sums than are taken at once are the interpreter's, bit for bit") {
+  // More than 256 of both, and columns that do not fill the last panel or its last vector; several products side by side too.
+  const auto products = [](const Tensor& x, const Tensor& w, const Tensor& start) {
+    const auto left = [](const Tensor& a, const Tensor& b) { return matmul(a, b, {.transpose_a = true}); };
+    return std::tuple{matmul(x, w), matmul(x, w, start), left(x, start), left(x, x),
+                      matmul(start, w, {.transpose_b = true})};
+  };
+  for (Dtype dtype : {Dtype::f32, Dtype::f64})
+    for (int columns : {37, 48, 80}) {
+      CAPTURE(columns);
+      const auto make = [&](int seed, const Shape& shape) {
+        return normal(key(std::uint64_t(seed)), shape, dtype).materialized();
+      };
+      const Tensor x = make(1, {301, 530}), w = make(2, {530, columns}), start = make(3, {301, columns});
+      for (int threads : {1, 2}) {
+        ScopedOptions scope(changed([&](Options& o) { o.threads = threads, o.all_threads = true; }));
+        check_same_bits(jit(products)(x, w, start), products(x, w, start));
+      }
+    }
+}
+
 TEST_CASE("weights that are walked to and fro give the same bits") {
   const auto cell = Lstm::init(key(1), 3, 200);
   for (bool reverse : {false, true})
