@@ -25,6 +25,7 @@ Emitter::Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const T
 // --- small pieces ------------------------------------------------------------------------------------------------------------
 
 Value* Emitter::number(std::int64_t value) { return b_.getInt64(std::uint64_t(value)); }
+Value* Emitter::smaller(Value* x, Value* y) { return b_.CreateSelect(b_.CreateICmpSLT(x, y), x, y); }
 
 // Loaded once, where the function begins; what depends on the size of a block is worked out where it is needed.
 Value* Emitter::extent(const Extent& e) {
@@ -59,7 +60,7 @@ Value* Emitter::bound_extent(const Extent& e) {
     case Extent::Form::mod:
       return b_.CreateSRem(a, b);
     case Extent::Form::min:
-      return b_.CreateSelect(b_.CreateICmpSLT(a, b), a, b);
+      return smaller(a, b);
     default:
       return b_.CreateSelect(b_.CreateICmpSLT(a, b), b, a);
   }
@@ -193,7 +194,7 @@ std::pair<Value*, Value*> Emitter::share(Value* count, std::int64_t grain) {
   auto bound = [&](Value* thread) {
     Value* piece = b_.CreateSDiv(b_.CreateMul(pieces, thread), threads_);
     Value* position = b_.CreateMul(piece, number(grain));
-    return b_.CreateSelect(b_.CreateICmpSLT(position, count), position, count);
+    return smaller(position, count);
   };
   return {bound(thread_), bound(b_.CreateAdd(thread_, number(1)))};
 }

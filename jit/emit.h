@@ -192,6 +192,7 @@ class Emitter {
   void emit_small_panels(Product& product, Frame& frame, llvm::Value* panel, std::int64_t panels, std::int64_t valid);
 
   llvm::Value* number(std::int64_t value);
+  llvm::Value* smaller(llvm::Value* x, llvm::Value* y);
   llvm::Value* extent(const Extent& extent);
   llvm::Value* bound_extent(const Extent& extent);
   llvm::Value* memory(const MemoryEntry& entry, int* index = nullptr);

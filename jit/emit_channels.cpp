@@ -40,7 +40,6 @@ void Emitter::emit_channels(LoopFrame& f, const Channels& c) {
   Value *lines = extent(extent_product(Shape(space.begin(), space.end() - 1))), *length = extent(space.back());
   const std::int64_t most = most_at_once(c, target_, *f.loop.body);
 
-  auto least = [&](Value* x, Value* y) { return b_.CreateSelect(b_.CreateICmpSLT(x, y), x, y); };
   // `count` vectors of each line, from `first` on.
   auto walk = [&](Value* first, Value* count, bool masked, std::int64_t at_once) {
     known_.clear();
@@ -56,7 +55,7 @@ void Emitter::emit_channels(LoopFrame& f, const Channels& c) {
       for (std::int64_t i = 0; i < at_once; ++i) {
         // Where vectors run out, the last is computed more than once.
         Value* vector = b_.CreateAdd(n, number(i));
-        vector = least(vector, b_.CreateSub(end_of_tile, number(1)));
+        vector = smaller(vector, b_.CreateSub(end_of_tile, number(1)));
         Value* line = b_.CreateSDiv(vector, count);
         Value* column = b_.CreateSub(vector, b_.CreateMul(line, count));
         column = b_.CreateAdd(first, b_.CreateMul(column, number(width_)));
@@ -79,9 +78,9 @@ void Emitter::emit_channels(LoopFrame& f, const Channels& c) {
     Value* block = b_.CreateSelect(b_.CreateICmpSGT(vectors, number(kVectorsOfTile)), number(kStepsOfTile), all_steps);
     Value* in_tile = number(kVectorsOfTile / at_once * at_once);
     loop(begin, end, in_tile, [&](Value* tile) {
-      Value* end_of_tile = least(b_.CreateAdd(tile, in_tile), end);
+      Value* end_of_tile = smaller(b_.CreateAdd(tile, in_tile), end);
       loop(number(0), all_steps, block, [&](Value* from) {
-        Value* to = least(b_.CreateAdd(from, block), steps);
+        Value* to = smaller(b_.CreateAdd(from, block), steps);
         loop(tile, end_of_tile, number(at_once),
              [&](Value* n) { emit_steps(f, c, from, to, group_at(n, end_of_tile)); });
       });

@@ -1,6 +1,6 @@
-// Products that are all that a nest computes: a long sum goes chunk by chunk and is kept in the result in between. All rows and panels take part in one chunk before the next begins, so that a chunk of the left operand is
-// in the cache while the panels pass, and the next is asked for meanwhile: down the columns of a transposed operand no
-// hardware would foresee it.
+// Products that are all that a nest computes: a long sum goes chunk by chunk and is kept in the result in between. As many
+// rows as stay in the cache meet all panels in one chunk before the next begins, whose part of the left operand is asked for
+// meanwhile: down the columns of a transposed operand no hardware would foresee it.
 #include <llvm/IR/IRBuilder.h>
 
 #include "jit/product.h"
@@ -19,14 +19,12 @@ constexpr std::int64_t kRowsAtOnce = 256;  // of a chunk of the left operand: a 
 
 void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_end, const PanelLoop& for_panels) {
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
-  auto smaller = [&](Value* x, Value* y) { return b_.CreateSelect(b_.CreateICmpSLT(x, y), x, y); };
   auto at_least_one = [&](Value* x) { return b_.CreateSelect(b_.CreateICmpSGT(x, number(0)), x, number(1)); };
   const bool starts = p.start != nullptr;
   for (std::size_t n = 0; n < p.terms.size(); ++n) {
     const Product::Term& term = p.terms[n];
-    auto field = [&](Stride s) { return b_.CreateConstGEP1_64(b_.getInt64Ty(), term.table, s); };
-    auto set = [&](Stride s, Value* value) { b_.CreateStore(value, field(s)); };
-    auto get = [&](Stride s) { return b_.CreateLoad(b_.getInt64Ty(), field(s)); };
+    auto get = [&](Stride which) { return term.get(b_, which); };
+    auto set = [&](Stride which, Value* value) { term.set(b_, which, value); };
     Value *step_count = get(steps), *sums = get(depth), *row_bytes = get(a_row);
     Value *a_bytes = get(a_depth), *b_bytes = get(b_depth), *a_step_bytes = get(a_step), *b_step_bytes = get(b_step);
     Value* steps_at_once = at_least_one(b_.CreateSDiv(number(kDepthOfChunk), at_least_one(sums)));
@@ -44,28 +42,26 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
           set(in_vector, b_.CreateSelect(begins, starts ? p.vector_pitch : number(0), p.vector_pitch));
           Value* a = at(term.a, b_.CreateAdd(b_.CreateMul(s, a_step_bytes), b_.CreateMul(k, a_bytes)));
           Value* b = at(term.b, b_.CreateAdd(b_.CreateMul(s, b_step_bytes), b_.CreateMul(k, b_bytes)));
-          // To the next chunk: further in the sum, or among the steps; after the last, back to the first.
+          // In bytes, to the next chunk: further in the sum, or among the steps; after the last, to the first of the next rows.
           Value* is_last_depth = b_.CreateICmpSGE(b_.CreateAdd(k, number(kDepthOfChunk)), sums);
           Value* is_last = b_.CreateAnd(is_last_depth, b_.CreateICmpSGE(b_.CreateAdd(s, steps_at_once), step_count));
-          auto next_chunk = [&](Value* depth_bytes, Value* step_bytes) {
+          auto to_next_chunk = [&](Value* depth_bytes, Value* step_bytes, Value* to_next_rows) {
             Value* here = b_.CreateMul(k, depth_bytes);
-            Value* first = b_.CreateNeg(b_.CreateAdd(here, b_.CreateMul(s, step_bytes)));
+            Value* first = b_.CreateSub(to_next_rows, b_.CreateAdd(here, b_.CreateMul(s, step_bytes)));
             Value* later = b_.CreateSub(b_.CreateMul(steps_at_once, step_bytes), here);
             Value* deeper = b_.CreateMul(number(kDepthOfChunk), depth_bytes);
             return b_.CreateSelect(is_last, first, b_.CreateSelect(is_last_depth, later, deeper));
           };
-          Value* a_ahead = next_chunk(a_bytes, a_step_bytes);
-          a_ahead =
-              b_.CreateSelect(is_last, b_.CreateAdd(a_ahead, b_.CreateMul(number(kRowsAtOnce), row_bytes)), a_ahead);
-          Value* b_ahead = next_chunk(b_bytes, b_step_bytes);
+          Value* a_ahead = to_next_chunk(a_bytes, a_step_bytes, b_.CreateMul(number(kRowsAtOnce), row_bytes));
+          Value* b_ahead = to_next_chunk(b_bytes, b_step_bytes, number(0));
           for_panels([&](Value* panel, std::int64_t valid) {
             const std::int64_t used = p.panels.used(valid);
             const int vectors = int(p.panels.streams * used);
             llvm::Function* tile = tile_function(p.dtype, vectors, int(used), int(valid - (used - 1) * kLanes));
             Value* right = at(b, b_.CreateMul(panel, term.panel_bytes));
-            Value* back = b_.CreateMul(b_.CreateSub(p.panel_begin, panel), term.panel_bytes);
             Value* is_last_panel = b_.CreateICmpSGE(b_.CreateAdd(panel, number(1)), p.panel_end);
-            Value* ahead = b_.CreateSelect(is_last_panel, b_.CreateAdd(back, b_ahead), term.panel_bytes);
+            Value* ahead =
+                b_.CreateAdd(p.to_next_panel(b_, term, panel), b_.CreateSelect(is_last_panel, b_ahead, number(0)));
             for_tiles(p, vectors, begin, end, [&](Value* row, Value* count, Value* vector) {
               Value* out = at(p.out, p.offset(b_, row, p.out_pitch, panel));
               Value* start = starts ? at(p.start, p.offset(b_, row, p.start_pitch, panel)) : p.zeros;

@@ -173,8 +173,7 @@ void Emitter::emit_turns(LoopFrame& f) {
   this->loop(number(0), length, stride, [&](Value* begin) {
     Value* steps = stride;
     if (blocked) {
-      Value* left = b_.CreateSub(length, begin);
-      steps = b_.CreateSelect(b_.CreateICmpSLT(left, stride), left, stride);
+      steps = smaller(b_.CreateSub(length, begin), stride);
       bound_.emplace_back(loop.block.symbol(), steps);
     }
     Value* t = loop.reverse ? b_.CreateSub(b_.CreateSub(length, begin), steps) : begin;

@@ -63,7 +63,7 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
           for (int i = 0; i < kLanes; ++i) {
             // What lies beyond the last column is undefined, but it must not be read from beyond the operand.
             Value* c = b_.CreateAdd(column, number(i));
-            c = b_.CreateSelect(b_.CreateICmpSLT(c, number(panels.columns)), c, number(panels.columns - 1));
+            c = smaller(c, number(panels.columns - 1));
             square.push_back(
                 pull(frame, operand, {Index{b_.CreateAdd(base, c), 0, nullptr}, Index{k, 1, nullptr}}, mask));
           }

@@ -22,6 +22,20 @@ Value* Emitter::Product::offset(llvm::IRBuilderBase& b, Value* row, Value* pitch
                      b.CreateMul(panel, b.getInt64(std::uint64_t(panels.panel_columns() * size_of(dtype)))));
 }
 
+Value* Emitter::Product::to_next_panel(llvm::IRBuilderBase& b, const Term& term, Value* panel) const {
+  Value* next = b.CreateAdd(panel, b.getInt64(1));
+  next = b.CreateSelect(b.CreateICmpSLT(next, panel_end), next, panel_begin);
+  return b.CreateMul(b.CreateSub(next, panel), term.panel_bytes);
+}
+
+Value* Emitter::Product::Term::get(llvm::IRBuilderBase& builder, Stride which) const {
+  return builder.CreateLoad(builder.getInt64Ty(), builder.CreateConstGEP1_64(builder.getInt64Ty(), table, which));
+}
+
+void Emitter::Product::Term::set(llvm::IRBuilderBase& builder, Stride which, Value* value) const {
+  builder.CreateStore(value, builder.CreateConstGEP1_64(builder.getInt64Ty(), table, which));
+}
+
 // What does not change from tile to tile.
 void Emitter::begin_product(Product& p, Frame& frame) {
   const std::int64_t size = size_of(p.dtype);
@@ -75,7 +89,7 @@ void Emitter::begin_product(Product& p, Frame& frame) {
     }
     s[in_row] = s[out_row] = number(p.vectors * kLanes * size);
     s[in_vector] = s[out_vector] = number(kLanes * size);
-    for (unsigned i = 0; i < strides; ++i) b_.CreateStore(s[i], b_.CreateConstGEP1_64(b_.getInt64Ty(), term.table, i));
+    for (unsigned i = 0; i < strides; ++i) term.set(b_, Stride(i), s[i]);
     p.terms.push_back(term);
   }
   auto* zeros = variable(vector);
@@ -124,7 +138,7 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   // The panels that exist as a whole, and what is left in the last.
   const auto for_panels = [&](const PanelBody& body) {
     if (whole > 0) {
-      Value* last_whole = b_.CreateSelect(b_.CreateICmpSLT(panel_end, number(whole)), panel_end, number(whole));
+      Value* last_whole = smaller(panel_end, number(whole));
       loop(panel_begin, last_whole, number(1), [&](Value* panel) { body(panel, panels.panel_columns()); });
     }
     if (count > whole)
@@ -140,8 +154,7 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   fits = b_.CreateSelect(b_.CreateICmpSLT(fits, number(48)), number(48),
                          b_.CreateSelect(b_.CreateICmpSGT(fits, number(480)), number(480), fits));
   loop(row_begin, row_end, fits, [&](Value* begin) {
-    Value* end = b_.CreateAdd(begin, fits);
-    end = b_.CreateSelect(b_.CreateICmpSLT(end, row_end), end, row_end);
+    Value* end = smaller(b_.CreateAdd(begin, fits), row_end);
     for_panels([&](Value* panel, std::int64_t valid) { emit_panel(p, frame, panel, valid, begin, end); });
   });
 }
@@ -154,7 +167,7 @@ void Emitter::for_tiles(const Product& p, int vectors, Value* row_begin, Value* 
   Value *height = b_.CreateSDiv(rows, b_.CreateSelect(b_.CreateICmpEQ(tiles, number(0)), number(1), tiles)),
         *taller = b_.CreateSub(rows, b_.CreateMul(height, tiles));
   loop(number(0), tiles, number(1), [&](Value* i) {
-    Value* above = b_.CreateSelect(b_.CreateICmpSLT(i, taller), i, taller);
+    Value* above = smaller(i, taller);
     Value* row = b_.CreateAdd(row_begin, b_.CreateAdd(b_.CreateMul(i, height), above));
     // Of what comes ahead every tile asks for one vector of each k.
     Value* vector = b_.CreateMul(b_.CreateURem(i, number(vectors)), number(kLanes * size_of(p.dtype)));
@@ -166,29 +179,20 @@ void Emitter::for_tiles(const Product& p, int vectors, Value* row_begin, Value* 
 void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t valid, Value* row_begin, Value* row_end) {
   const int vectors = int(p.panels.streams * p.panels.used(valid));
   llvm::Function* tile = tile_function(p.dtype, vectors);
-  auto field = [&](llvm::AllocaInst* table, Stride s) { return b_.CreateConstGEP1_64(b_.getInt64Ty(), table, s); };
-  auto set = [&](llvm::AllocaInst* table, Stride s, Value* value) { b_.CreateStore(value, field(table, s)); };
-  auto get = [&](llvm::AllocaInst* table, Stride s) { return b_.CreateLoad(b_.getInt64Ty(), field(table, s)); };
   const std::int64_t size = size_of(p.dtype);
   Value *scratch_row = number(vectors * kLanes * size), *scratch_vector = number(kLanes * size);
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
-  // From a panel to the one that this thread takes next, in bytes; the last is followed by the first of the next rows.
-  auto next_panel = [&](const Product::Term& term) {
-    Value* next = b_.CreateAdd(panel, number(1));
-    next = b_.CreateSelect(b_.CreateICmpSLT(next, p.panel_end), next, p.panel_begin);
-    return b_.CreateMul(b_.CreateSub(next, panel), term.panel_bytes);
-  };
   const bool full = valid % kLanes == 0;
   const bool starts = p.terms[0].record.in.size() > 2;
   const bool direct_start = p.start && full;
 
   for (std::size_t n = 0; n < p.terms.size(); ++n) {
-    llvm::AllocaInst* table = p.terms[n].table;
-    set(table, out_row, scratch_row);
-    set(table, out_vector, scratch_vector);
+    const Product::Term& term = p.terms[n];
+    term.set(b_, out_row, scratch_row);
+    term.set(b_, out_vector, scratch_vector);
     const bool zero = n == 0 && !starts;
-    set(table, in_row, zero ? number(0) : n == 0 && direct_start ? p.start_pitch : scratch_row);
-    set(table, in_vector, zero ? number(0) : n == 0 && direct_start ? p.vector_pitch : scratch_vector);
+    term.set(b_, in_row, zero ? number(0) : n == 0 && direct_start ? p.start_pitch : scratch_row);
+    term.set(b_, in_vector, zero ? number(0) : n == 0 && direct_start ? p.vector_pitch : scratch_vector);
   }
   for_tiles(p, vectors, row_begin, row_end, [&](Value* row, Value* count, Value* vector) {
     if (starts && !direct_start)
@@ -204,9 +208,10 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
       Value* in = n == 0 && !starts        ? p.zeros
                   : n == 0 && direct_start ? at(p.start, p.offset(b_, row, p.start_pitch, panel))
                                            : p.scratch;
-      Value* a = at(term.a, b_.CreateMul(row, get(term.table, a_row)));
+      Value* a = at(term.a, b_.CreateMul(row, term.get(b_, a_row)));
       Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
-      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch, b_.CreateAdd(next_panel(term), vector), number(0)});
+      Value* ahead = b_.CreateAdd(p.to_next_panel(b_, term, panel), vector);
+      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch, ahead, number(0)});
     }
     loop(number(0), count, number(1), [&](Value* i) {
       Value* sums = at(p.scratch, b_.CreateMul(i, scratch_row));
@@ -218,19 +223,6 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
     });
   });
 }
-
-namespace {
-
-// Lanes of vector v that exist when `valid` columns do; null for all.
-Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
-  const std::int64_t left = valid - kLanes * v;
-  if (left >= kLanes) return nullptr;
-  std::vector<llvm::Constant*> bits;
-  for (std::int64_t i = 0; i < kLanes; ++i) bits.push_back(b.getInt1(i < left));
-  return llvm::ConstantVector::get(bits);
-}
-
-}  // namespace
 
 // The sums of one vector of a row of a product become at hand.
 void Emitter::bring_tile(const Product& p, Id term, const Sums& sums, std::int64_t v, std::int64_t used) {

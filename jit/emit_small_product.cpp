@@ -51,7 +51,7 @@ void Emitter::emit_small_product(Product& p, Frame& frame) {
   const std::int64_t equal = whole / size, rest = count - equal * size;
   const auto mine = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
   Value *const begin = mine.first, *const end = mine.second;
-  Value* end_of_equal = b_.CreateSelect(b_.CreateICmpSLT(end, number(equal)), end, number(equal));
+  Value* end_of_equal = smaller(end, number(equal));
   loop(begin, end_of_equal, number(1), [&](Value* group) {
     if (to_and_fro) {
       Value* back = b_.CreateSub(b_.CreateAdd(begin, end_of_equal), b_.CreateAdd(group, number(1)));

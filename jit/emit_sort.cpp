@@ -29,7 +29,6 @@ void Emitter::emit_sort(const Nest& nest, Frame& frame) {
     if (descending) std::swap(a, b);
     return is_signed(dtype) ? b_.CreateICmpSLT(b, a) : b_.CreateICmpULT(b, a);
   };
-  auto smaller = [&](Value* a, Value* b) { return b_.CreateSelect(b_.CreateICmpSLT(a, b), a, b); };
 
   Indices at(rank);
   auto sort_row = [&](Value*) {

@@ -19,12 +19,19 @@ namespace tapeloop {
 using llvm::Value;
 using namespace stride;
 
+Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
+  const std::int64_t left = valid - kLanes * v;
+  if (left >= kLanes) return nullptr;
+  std::vector<llvm::Constant*> bits;
+  for (std::int64_t i = 0; i < kLanes; ++i) bits.push_back(b.getInt1(i < left));
+  return llvm::ConstantVector::get(bits);
+}
+
 // Of every `used` vectors the last has `lanes` columns; of those beyond nothing is read or written.
 llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int used, int lanes) {
   const int rows = rows_of_tile(target_, dtype, vectors);
-  const bool whole = lanes == kLanes;
   std::string name = fmt::format("tile_{}_{}", name_of(dtype), vectors);
-  if (!whole) name += fmt::format("_{}x{}", used, lanes);
+  if (lanes < kLanes) name += fmt::format("_{}x{}", used, lanes);
   llvm::Module& module = *function_->getParent();
   if (llvm::Function* known = module.getFunction(name)) return known;
   llvm::IRBuilder<> b(b_.getContext());
@@ -48,10 +55,8 @@ llvm::Function* Emitter::tile_function(Dtype dtype, int vectors, int used, int l
   auto prefetch = [&](Value* place) {
     b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {place, b.getInt32(0), b.getInt32(2), b.getInt32(1)});
   };
-  llvm::SmallVector<llvm::Constant*> bits;
-  for (int i = 0; i < kLanes; ++i) bits.push_back(b.getInt1(i < lanes));
-  Value* mask = llvm::ConstantVector::get(bits);
-  auto is_whole = [&](int j) { return whole || j % used + 1 < used; };
+  Value* mask = mask_of(b, lanes, 0);
+  auto is_whole = [&](int j) { return !mask || j % used + 1 < used; };
   auto times = [&](Value* stride, int n) { return b.CreateMul(stride, b.getInt64(std::uint64_t(n))); };
   auto* end = block("end");
   auto* choice = b.CreateSwitch(f->getArg(1), end, unsigned(rows));

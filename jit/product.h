@@ -17,6 +17,10 @@ struct Emitter::Product {
     const Record& record;
     llvm::AllocaInst* table;
     llvm::Value *a, *b, *panel_bytes;
+
+    // An entry of the table.
+    llvm::Value* get(llvm::IRBuilderBase& builder, stride::Stride which) const;
+    void set(llvm::IRBuilderBase& builder, stride::Stride which, llvm::Value* value) const;
   };
   std::vector<Term> terms;
   llvm::AllocaInst* scratch = nullptr;
@@ -30,6 +34,8 @@ struct Emitter::Product {
 
   // In bytes, of a row of a panel in a matrix whose rows are `pitch` bytes apart.
   llvm::Value* offset(llvm::IRBuilderBase& b, llvm::Value* row, llvm::Value* pitch, llvm::Value* panel) const;
+  // In bytes, from a panel to the one that this thread takes next; the last is followed by the first of the next rows.
+  llvm::Value* to_next_panel(llvm::IRBuilderBase& b, const Term& term, llvm::Value* panel) const;
 };
 
 }  // namespace tapeloop

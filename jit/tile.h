@@ -1,10 +1,15 @@
-// What the inner loop of a product (emit_tile.cpp) and its callers (emit_product.cpp) agree on.
+// What the inner loop of a product (emit_tile.cpp) and its callers (emit_product.cpp, emit_long_product.cpp) agree on.
 #pragma once
 
 #include <algorithm>
 
 #include "jit/pack.h"
 #include "jit/target.h"
+
+namespace llvm {
+class IRBuilderBase;
+class Value;
+}  // namespace llvm
 
 namespace tapeloop {
 
@@ -19,5 +24,8 @@ inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
   const int registers = vectors * std::max(1, int(kLanes) * size_of(dtype) / target.vector_bytes);
   return std::clamp((target.vector_registers >= 32 ? 24 : 12) / registers, 1, 8);
 }
+
+// Lanes of vector `v` of a panel that exist when `valid` columns do; null for all.
+llvm::Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v);
 
 }  // namespace tapeloop
