@@ -25,7 +25,7 @@ class Value;
 }  // namespace llvm
 
 namespace tapeloop {
-
+struct TileKind;
 struct Channels;
 
 // A piece of memory the program needs: an argument, a result, a constant, or a part of the arena that is alive from one
@@ -166,7 +166,7 @@ class Emitter {
   void ask_ahead(Frame& frame, Id id, const Index& place);
 
   // emit_tile.cpp, emit_product.cpp, emit_long_product.cpp, emit_small_product.cpp
-  llvm::Function* tile_function(Dtype dtype, int vectors, int used = 1, int lanes = 16);
+  llvm::Function* tile_function(Dtype dtype, const TileKind& kind);
   struct Product;
   using Sums = std::function<llvm::Value*(std::int64_t)>;  // of a row of a tile, by vector
   using Earlier = std::vector<std::pair<Id, Sums>>;        // of products that are at hand beside the last
@@ -176,7 +176,7 @@ class Emitter {
   using PanelLoop = std::function<void(const PanelBody&)>;
   void emit_long_product(const Product& product, llvm::Value* row_begin, llvm::Value* row_end,
                          const PanelLoop& for_panels);
-  using TileBody = std::function<void(llvm::Value* row, llvm::Value* rows, llvm::Value* vector)>;
+  using TileBody = std::function<void(llvm::Value* row, llvm::Value* rows, llvm::Value* tile)>;
   void for_tiles(const Product& product, int vectors, llvm::Value* row_begin, llvm::Value* row_end,
                  const TileBody& body);
   void emit_panel(Product& product, Frame& frame, llvm::Value* panel, std::int64_t valid, llvm::Value* row_begin,
@@ -189,6 +189,7 @@ class Emitter {
   const Tile* tile_of(Id product) const;
   bool is_small(const Product& product, const Frame& frame) const;
   void emit_small_product(Product& product, Frame& frame);
+  void emit_small_groups(Product& product, Frame& frame, std::int64_t most, bool to_and_fro);
   void emit_small_panels(Product& product, Frame& frame, llvm::Value* panel, std::int64_t panels, std::int64_t valid);
 
   llvm::Value* number(std::int64_t value);

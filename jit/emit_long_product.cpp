@@ -57,17 +57,24 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
           for_panels([&](Value* panel, std::int64_t valid) {
             const std::int64_t used = p.panels.used(valid);
             const int vectors = int(p.panels.streams * used);
-            llvm::Function* tile = tile_function(p.dtype, vectors, int(used), int(valid - (used - 1) * kLanes));
+            llvm::Function* code = tile_function(p.dtype, {.vectors = vectors,
+                                                           .used = int(used),
+                                                           .lanes = int(valid - (used - 1) * kLanes),
+                                                           .a_depth = term.known_a_depth,
+                                                           .b_depth = term.known_b_depth});
             Value* right = at(b, b_.CreateMul(panel, term.panel_bytes));
+            // Every panel asks for another k of what comes of the left operand.
+            Value* k_of_line = b_.CreateURem(panel, number(kUnrolled));
             Value* is_last_panel = b_.CreateICmpSGE(b_.CreateAdd(panel, number(1)), p.panel_end);
             Value* ahead =
                 b_.CreateAdd(p.to_next_panel(b_, term, panel), b_.CreateSelect(is_last_panel, b_ahead, number(0)));
-            for_tiles(p, vectors, begin, end, [&](Value* row, Value* count, Value* vector) {
+            for_tiles(p, vectors, begin, end, [&](Value* row, Value* count, Value* tile) {
               Value* out = at(p.out, p.offset(b_, row, p.out_pitch, panel));
               Value* start = starts ? at(p.start, p.offset(b_, row, p.start_pitch, panel)) : p.zeros;
               Value* in = b_.CreateSelect(begins, start, out);
-              b_.CreateCall(tile, {term.table, count, at(a, b_.CreateMul(row, row_bytes)), right, in, out,
-                                   b_.CreateAdd(ahead, vector), a_ahead});
+              b_.CreateCall(code, {term.table, count, at(a, b_.CreateMul(row, row_bytes)), right, in, out,
+                                   b_.CreateAdd(ahead, p.line_ahead(b_, term, tile, vectors)),
+                                   b_.CreateAdd(a_ahead, b_.CreateMul(k_of_line, a_bytes))});
             });
           });
         });

@@ -28,6 +28,13 @@ Value* Emitter::Product::to_next_panel(llvm::IRBuilderBase& b, const Term& term,
   return b.CreateMul(b.CreateSub(next, panel), term.panel_bytes);
 }
 
+Value* Emitter::Product::line_ahead(llvm::IRBuilderBase& b, const Term& term, Value* tile, int side_by_side) const {
+  Value* count = b.getInt64(std::uint64_t(side_by_side));
+  Value* vector = b.CreateMul(b.CreateURem(tile, count), b.getInt64(std::uint64_t(kLanes * size_of(dtype))));
+  Value* k = b.CreateURem(b.CreateUDiv(tile, count), b.getInt64(kUnrolled / kLinesAhead));
+  return b.CreateAdd(vector, b.CreateMul(k, term.get(b, b_depth)));
+}
+
 Value* Emitter::Product::Term::get(llvm::IRBuilderBase& builder, Stride which) const {
   return builder.CreateLoad(builder.getInt64Ty(), builder.CreateConstGEP1_64(builder.getInt64Ty(), table, which));
 }
@@ -58,10 +65,16 @@ void Emitter::begin_product(Product& p, Frame& frame) {
     Value* panel_depth = number(as_it_lies ? p.panels.columns * size : row_of_panel);
     Value* panel_bytes =
         as_it_lies ? number(row_of_panel) : static_cast<Value*>(b_.CreateMul(extent(b[b.size() - 3]), panel_depth));
-    Product::Term term{r, variable(llvm::ArrayType::get(b_.getInt64Ty(), strides)), pointer_of(frame, r.in[0]),
-                       pointer_of(frame, r.in[1]), panel_bytes};
+    Product::Term term{r,
+                       variable(llvm::ArrayType::get(b_.getInt64Ty(), strides)),
+                       pointer_of(frame, r.in[0]),
+                       pointer_of(frame, r.in[1]),
+                       panel_bytes,
+                       stepped || transpose ? 0 : size,
+                       stepped ? 0 : row_of_panel};
     std::array<Value*, strides> s{};
-    s[a_row] = transpose ? number(size) : pitch;
+    for (int i = 1; i < kMostRows; ++i)
+      s[std::size_t(a_row + i - 1)] = b_.CreateMul(transpose ? number(size) : pitch, number(i));
     s[a_depth] = transpose ? pitch : number(size);
     s[b_depth] = panel_depth;
     s[a_step] = s[b_step] = number(0);
@@ -169,16 +182,13 @@ void Emitter::for_tiles(const Product& p, int vectors, Value* row_begin, Value* 
   loop(number(0), tiles, number(1), [&](Value* i) {
     Value* above = smaller(i, taller);
     Value* row = b_.CreateAdd(row_begin, b_.CreateAdd(b_.CreateMul(i, height), above));
-    // Of what comes ahead every tile asks for one vector of each k.
-    Value* vector = b_.CreateMul(b_.CreateURem(i, number(vectors)), number(kLanes * size_of(p.dtype)));
-    body(row, b_.CreateAdd(height, b_.CreateZExt(b_.CreateICmpSLT(i, taller), b_.getInt64Ty())), vector);
+    body(row, b_.CreateAdd(height, b_.CreateZExt(b_.CreateICmpSLT(i, taller), b_.getInt64Ty())), i);
   });
 }
 
 // Some rows of one panel, of which `valid` columns of each stream exist.
 void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t valid, Value* row_begin, Value* row_end) {
   const int vectors = int(p.panels.streams * p.panels.used(valid));
-  llvm::Function* tile = tile_function(p.dtype, vectors);
   const std::int64_t size = size_of(p.dtype);
   Value *scratch_row = number(vectors * kLanes * size), *scratch_vector = number(kLanes * size);
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
@@ -194,7 +204,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
     term.set(b_, in_row, zero ? number(0) : n == 0 && direct_start ? p.start_pitch : scratch_row);
     term.set(b_, in_vector, zero ? number(0) : n == 0 && direct_start ? p.vector_pitch : scratch_vector);
   }
-  for_tiles(p, vectors, row_begin, row_end, [&](Value* row, Value* count, Value* vector) {
+  for_tiles(p, vectors, row_begin, row_end, [&](Value* row, Value* count, Value* tile) {
     if (starts && !direct_start)
       loop(number(0), count, number(1), [&](Value* i) {
         Value* place = at(p.scratch, b_.CreateMul(i, scratch_row));
@@ -210,8 +220,10 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
                                            : p.scratch;
       Value* a = at(term.a, b_.CreateMul(row, term.get(b_, a_row)));
       Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
-      Value* ahead = b_.CreateAdd(p.to_next_panel(b_, term, panel), vector);
-      b_.CreateCall(tile, {term.table, count, a, b, in, p.scratch, ahead, number(0)});
+      Value* ahead = b_.CreateAdd(p.to_next_panel(b_, term, panel), p.line_ahead(b_, term, tile, vectors));
+      llvm::Function* code =
+          tile_function(p.dtype, {.vectors = vectors, .a_depth = term.known_a_depth, .b_depth = term.known_b_depth});
+      b_.CreateCall(code, {term.table, count, a, b, in, p.scratch, ahead, number(0)});
     }
     loop(number(0), count, number(1), [&](Value* i) {
       Value* sums = at(p.scratch, b_.CreateMul(i, scratch_row));

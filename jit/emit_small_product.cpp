@@ -29,24 +29,29 @@ bool Emitter::is_small(const Product& p, const Frame& frame) const {
 }
 
 void Emitter::emit_small_product(Product& p, Frame& frame) {
-  const Panels& panels = p.panels;
-  const std::int64_t full = panels.panel_columns(), whole = panels.whole(), left = panels.columns - whole * full;
   const std::int64_t room = rows_of_tile(target_, p.dtype, p.vectors) / p.nest.space[0].value();
-  // Groups of nearly equal size. The last panel goes along with others where it has as many vectors as they: alone it would
-  // wait for its own sums.
-  const bool joins = left > 0 && panels.used(left) == panels.used(full);
   std::int64_t bytes = 0;
   for (Id id : p.nest.terms) bytes += tapeloop::bytes_of(frame[frame[id].in[1]].type);
   // In a loop, an operand that the cache does not hold is walked to and fro: what was read last is still there. For the
   // nearest cache that takes groups of which it holds one.
   const bool turns = step_ && runs(Pass::to_and_fro);
-  const bool by_two = turns && bytes > kBytesNearby && 2 * bytes <= kBytesNearby * panels.count();
+  const bool by_two = turns && bytes > kBytesNearby && 2 * bytes <= kBytesNearby * p.panels.count();
   const bool to_and_fro = by_two || (turns && bytes > kBytesOfCache);
-  const std::int64_t count = joins ? panels.count() : whole;
-  std::int64_t most = std::clamp<std::int64_t>(room, 1, by_two ? 2 : 4);
-  // Threads take groups: there is one for each of several where a group is worth a meeting.
-  const bool shared = !llvm::isa<llvm::Constant>(threads_);
-  if (shared && bytes > kBytesNearby) most = std::clamp<std::int64_t>(count / 4, 1, most);
+  const std::int64_t most = std::clamp<std::int64_t>(room, 1, by_two ? 2 : 4);
+  // Several threads take a group each, where a group is worth a meeting; a thread alone has as many sums side by side as fit.
+  const std::int64_t fewer = std::clamp<std::int64_t>(p.panels.alike() / 4, 1, most);
+  auto emit = [&](std::int64_t panels) { emit_small_groups(p, frame, panels, to_and_fro); };
+  if (llvm::isa<llvm::Constant>(threads_) || bytes <= kBytesNearby || fewer == most) return emit(most);
+  if_else(b_.CreateICmpEQ(threads_, number(1)), [&] { emit(most); }, [&] { emit(fewer); });
+}
+
+// In groups of nearly equal size, of up to `most` panels. The last panel goes along with others where it has as many vectors
+// as they: alone it would wait for its own sums.
+void Emitter::emit_small_groups(Product& p, Frame& frame, std::int64_t most, bool to_and_fro) {
+  const Panels& panels = p.panels;
+  const std::int64_t full = panels.panel_columns(), whole = panels.whole(), left = panels.columns - whole * full;
+  const std::int64_t count = panels.alike();
+  const bool joins = count > whole;
   const std::int64_t groups = (count + most - 1) / most, size = groups > 0 ? (count + groups - 1) / groups : 1;
   const std::int64_t equal = whole / size, rest = count - equal * size;
   const auto mine = share(number(equal + (rest > 0) + (left > 0 && !joins)), 1);
@@ -107,18 +112,25 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
     right = b_.CreateGEP(b_.getInt8Ty(), right, b_.CreateMul(panel, number(depth * step)));
     std::int64_t at_once = 4;
     while (depth % at_once != 0) at_once /= 2;
-    std::vector<llvm::PHINode*> carried;
+    // What goes from turn to turn: sums, and places. Were these computed from `k`, they would be two registers in every
+    // multiply-add, which then counts twice where instructions are taken in.
+    std::vector<std::pair<llvm::PHINode*, Value*>> carried;
     auto* before = b_.GetInsertBlock();
-    loop(number(0), number(depth), number(at_once), [&](Value* k) {
+    loop(number(0), number(depth), number(at_once), [&](Value*) {
+      auto carry = [&](Value*& x) {
+        auto* phi = b_.CreatePHI(x->getType(), 2);
+        phi->addIncoming(x, before);
+        x = phi;
+        return phi;
+      };
       const bool looped = depth > at_once;
-      for (Value*& sum : sums) {
-        if (!looped) break;
-        carried.push_back(b_.CreatePHI(vector, 2));
-        carried.back()->addIncoming(sum, before);
-        sum = carried.back();
+      Value *left_k = left, *right_k = right;
+      if (looped) {
+        for (Value*& sum : sums) carried.emplace_back(carry(sum), nullptr);
+        auto *left_phi = carry(left_k), *right_phi = carry(right_k);
+        carried.emplace_back(left_phi, at(left_k, at_once * size));
+        carried.emplace_back(right_phi, at(right_k, at_once * step));
       }
-      Value* left_k = b_.CreateGEP(b_.getInt8Ty(), left, b_.CreateMul(k, number(size)));
-      Value* right_k = b_.CreateGEP(b_.getInt8Ty(), right, b_.CreateMul(k, number(step)));
       for (std::int64_t u = 0; u < at_once; ++u) {
         std::vector<Value*> x;
         for (std::int64_t row = 0; row < rows; ++row)
@@ -134,7 +146,8 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
             }
           }
       }
-      for (std::size_t i = 0; i < carried.size(); ++i) carried[i]->addIncoming(sums[i], b_.GetInsertBlock());
+      for (std::size_t i = 0; i < carried.size(); ++i)
+        carried[i].first->addIncoming(i < sums.size() ? sums[i] : carried[i].second, b_.GetInsertBlock());
     });
   }
 

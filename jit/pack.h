@@ -31,6 +31,11 @@ struct Panels {
   std::int64_t whole() const { return columns / panel_columns(); }  // panels without empty columns
   // Vectors of one stream that hold the first `valid` columns of a panel.
   std::int64_t used(std::int64_t valid) const { return (std::min(valid, panel_columns()) + kLanes - 1) / kLanes; }
+  // Panels that have as many vectors as the first.
+  std::int64_t alike() const {
+    const std::int64_t left = columns - whole() * panel_columns();
+    return whole() + (left > 0 && used(left) == used(panel_columns()) ? 1 : 0);
+  }
   std::int64_t streams_of(std::int64_t all_columns) const { return columns > 0 ? all_columns / columns : streams; }
 
  private:

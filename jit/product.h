@@ -17,6 +17,7 @@ struct Emitter::Product {
     const Record& record;
     llvm::AllocaInst* table;
     llvm::Value *a, *b, *panel_bytes;
+    std::int64_t known_a_depth, known_b_depth;  // as a TileKind has them
 
     // An entry of the table.
     llvm::Value* get(llvm::IRBuilderBase& builder, stride::Stride which) const;
@@ -34,6 +35,9 @@ struct Emitter::Product {
 
   // In bytes, of a row of a panel in a matrix whose rows are `pitch` bytes apart.
   llvm::Value* offset(llvm::IRBuilderBase& b, llvm::Value* row, llvm::Value* pitch, llvm::Value* panel) const;
+  // Which of the lines that lie ahead tile `tile` of a panel asks for; in bytes. Together they ask for all of them, if there
+  // are enough tiles.
+  llvm::Value* line_ahead(llvm::IRBuilderBase& b, const Term& term, llvm::Value* tile, int side_by_side) const;
   // In bytes, from a panel to the one that this thread takes next; the last is followed by the first of the next rows.
   llvm::Value* to_next_panel(llvm::IRBuilderBase& b, const Term& term, llvm::Value* panel) const;
 };

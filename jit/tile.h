@@ -13,16 +13,41 @@ class Value;
 
 namespace tapeloop {
 
+inline constexpr int kMostRows = 8;    // of a tile
+inline constexpr int kUnrolled = 2;    // of a sum, in the inner loop
+inline constexpr int kLinesAhead = 1;  // of the right operand that it asks for meanwhile
+
 // The table of strides that a tile is given, in bytes but for the counts. `a` and `b` are walked over `steps` steps of
-// `depth` each; `in` is where the sums start, `out` where they go.
+// `depth` each; `in` is where the sums start, `out` where they go. `a_row + i` leads i + 1 rows further: were they computed
+// from the first, LLVM would walk from row to row, with an addition each.
 namespace stride {
-enum Stride { a_row, a_depth, a_step, b_depth, b_step, steps, depth, in_row, in_vector, out_row, out_vector, strides };
+enum Stride {
+  a_depth,
+  a_step,
+  b_depth,
+  b_step,
+  steps,
+  depth,
+  in_row,
+  in_vector,
+  out_row,
+  out_vector,
+  a_row,
+  strides = a_row + kMostRows - 1
+};
 }
+
+// What the code of a tile depends on.
+struct TileKind {
+  int vectors;
+  int used = 1, lanes = 16;               // of every `used` vectors the last has `lanes` columns
+  std::int64_t a_depth = 0, b_depth = 0;  // strides that are known to the compiler; 0: the table has them
+};
 
 // How many rows of a tile fit into the registers beside the operands.
 inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
   const int registers = vectors * std::max(1, int(kLanes) * size_of(dtype) / target.vector_bytes);
-  return std::clamp((target.vector_registers >= 32 ? 24 : 12) / registers, 1, 8);
+  return std::clamp((target.vector_registers >= 32 ? 24 : 12) / registers, 1, kMostRows);
 }
 
 // Lanes of vector `v` of a panel that exist when `valid` columns do; null for all.
