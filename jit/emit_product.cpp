@@ -31,7 +31,7 @@ Value* Emitter::Product::to_next_panel(llvm::IRBuilderBase& b, const Term& term,
 Value* Emitter::Product::line_ahead(llvm::IRBuilderBase& b, const Term& term, Value* tile, int side_by_side) const {
   Value* count = b.getInt64(std::uint64_t(side_by_side));
   Value* vector = b.CreateMul(b.CreateURem(tile, count), b.getInt64(std::uint64_t(kLanes * size_of(dtype))));
-  Value* k = b.CreateURem(b.CreateUDiv(tile, count), b.getInt64(kUnrolled / kLinesAhead));
+  Value* k = b.CreateURem(b.CreateUDiv(tile, count), b.getInt64(kUnrolled));
   return b.CreateAdd(vector, b.CreateMul(k, term.get(b, b_depth)));
 }
 
@@ -71,7 +71,7 @@ void Emitter::begin_product(Product& p, Frame& frame) {
                        pointer_of(frame, r.in[1]),
                        panel_bytes,
                        stepped || transpose ? 0 : size,
-                       stepped ? 0 : row_of_panel};
+                       stepped || as_it_lies ? 0 : row_of_panel};
     std::array<Value*, strides> s{};
     for (int i = 1; i < kMostRows; ++i)
       s[std::size_t(a_row + i - 1)] = b_.CreateMul(transpose ? number(size) : pitch, number(i));

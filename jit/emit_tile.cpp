@@ -4,9 +4,9 @@
 // backward; the two that the innermost loop adds are part of the code where they are known. Everything beside the
 // multiply-adds is kept few: a core that shares its front end with a busy twin has little to spare.
 //
-// While it works it asks for what it is told comes next of both operands, and for the next tile's start: a panel is read
-// many times over, but the first time it comes from afar. It asks for a line every few k. More at once would take all the
-// buffers that a first cache has for what is under way, and the tile's own operands would wait for one.
+// While it works it asks for what it is told comes next of both operands: a panel is read many times over, but the first time
+// it comes from afar. It asks for a line every few k. More at once would take all the buffers that a first cache has for what
+// is under way, and the tile's own operands would wait for one.
 #include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
@@ -29,6 +29,11 @@ Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
   std::vector<llvm::Constant*> bits;
   for (std::int64_t i = 0; i < kLanes; ++i) bits.push_back(b.getInt1(i < left));
   return llvm::ConstantVector::get(bits);
+}
+
+// Into the second level of caches: the first has no room for what is needed that late.
+void ask_for(llvm::IRBuilderBase& b, Value* place) {
+  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {place, b.getInt32(0), b.getInt32(2), b.getInt32(1)});
 }
 
 // Nothing is read or written of the columns that a last vector does not have.
@@ -58,10 +63,6 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
   auto* vector = llvm::FixedVectorType::get(scalar, unsigned(kLanes));
   const llvm::Align align(std::uint64_t(size_of(dtype)));
   auto at = [&](Value* base, Value* bytes) { return b.CreateGEP(b.getInt8Ty(), base, bytes); };
-  // Into the second level: the first has no room for what is needed that late.
-  auto prefetch = [&](Value* place) {
-    b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {place, b.getInt32(0), b.getInt32(2), b.getInt32(1)});
-  };
   Value* mask = mask_of(b, kind.lanes, 0);
   auto is_whole = [&](int j) { return !mask || j % kind.used + 1 < kind.used; };
   auto times = [&](Value* stride, int n) { return b.CreateMul(stride, b.getInt64(std::uint64_t(n))); };
@@ -94,10 +95,6 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
       b.CreateStore(is_whole(j) ? static_cast<Value*>(b.CreateAlignedLoad(vector, place, align))
                                 : b.CreateMaskedLoad(vector, place, align, mask, llvm::Constant::getNullValue(vector)),
                     sum);
-    });
-    // Where the next tile starts, most likely.
-    for_sums([&](int i, int j, llvm::AllocaInst*) {
-      prefetch(at(in, b.CreateAdd(times(s[in_row], m + i), times(s[in_vector], j))));
     });
     b.CreateCondBr(b.CreateICmpEQ(b.CreateMul(s[steps], s[depth]), b.getInt64(0)), finish, each_step);
 
@@ -150,8 +147,8 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
     b.SetInsertPoint(unrolled);
     for (int u = 0; unrolls && u < kUnrolled; ++u) {
       accumulate();
-      if (u % (kUnrolled / kLinesAhead) == 0) prefetch(at(get(right), f->getArg(6)));
-      if (u == 1) prefetch(at(get(a), f->getArg(7)));
+      if (u == 0) ask_for(b, at(get(right), f->getArg(6)));
+      if (u == 1) ask_for(b, at(get(a), f->getArg(7)));
       advance();
     }
     b.CreateStore(b.CreateSub(get(k), b.getInt64(kUnrolled)), k);

@@ -6,7 +6,11 @@ namespace tapeloop {
 
 bool Pace::together() {
   std::lock_guard lock(mutex_);
-  if (left_ == 0 && --until_trial_ < 0) left_ = kCounted + 1;
+  if (left_ == 0 && --until_trial_ < 0) {
+    const bool one = usual_ >= kLong;
+    counted_ = one ? 1 : kCounted;
+    left_ = one ? 1 : kCounted + 1;
+  }
   return together_ != (left_ > 0);
 }
 
@@ -19,10 +23,10 @@ void Pace::learn(bool together, double seconds) {
     return;
   }
   if (left_ == 0) return;  // another caller's trial has ended meanwhile
-  if (--left_ < kCounted) tried_[std::size_t(left_)] = seconds;
+  if (--left_ < counted_) tried_[std::size_t(left_)] = seconds;
   if (left_ > 0) return;
-  std::sort(tried_.begin(), tried_.end());
-  const double tried = tried_[kCounted / 2];
+  std::sort(tried_.begin(), tried_.begin() + counted_);
+  const double tried = tried_[std::size_t(counted_ / 2)];
   if (usual_ != 0 && tried < usual_) {
     together_ = !together_;
     usual_ = tried;

@@ -16,15 +16,16 @@ class Pace {
 
  private:
   // The first call of a trial wakes threads and finds nothing in their caches, so it does not count; of the others one may
-  // have been interrupted.
+  // have been interrupted. Neither is much to a long call, of which one has to do: someone waits for it.
   static constexpr int kCounted = 3;
+  static constexpr double kLong = 0.02;      // seconds
   static constexpr int kMostPatience = 512;  // calls
 
   std::mutex mutex_;
   bool together_ = true;
   double usual_ = 0;  // seconds of a call that is run as most are, lately
   int calls_ = 0, until_trial_ = kCounted, patience_ = 8;
-  int left_ = 0;  // of the trial that is going on
+  int counted_ = 0, left_ = 0;  // calls of the trial that is going on
   std::array<double, kCounted> tried_{};
 };
 

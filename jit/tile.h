@@ -13,9 +13,8 @@ class Value;
 
 namespace tapeloop {
 
-inline constexpr int kMostRows = 8;    // of a tile
-inline constexpr int kUnrolled = 2;    // of a sum, in the inner loop
-inline constexpr int kLinesAhead = 1;  // of the right operand that it asks for meanwhile
+inline constexpr int kMostRows = 8;  // of a tile
+inline constexpr int kUnrolled = 2;  // of a sum, in the inner loop, which asks for one line of each operand meanwhile
 
 // The table of strides that a tile is given, in bytes but for the counts. `a` and `b` are walked over `steps` steps of
 // `depth` each; `in` is where the sums start, `out` where they go. `a_row + i` leads i + 1 rows further: were they computed
@@ -49,6 +48,9 @@ inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
   const int registers = vectors * std::max(1, int(kLanes) * size_of(dtype) / target.vector_bytes);
   return std::clamp((target.vector_registers >= 32 ? 24 : 12) / registers, 1, kMostRows);
 }
+
+// A prefetch.
+void ask_for(llvm::IRBuilderBase& b, llvm::Value* place);
 
 // Lanes of vector `v` of a panel that exist when `valid` columns do; null for all.
 llvm::Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <vector>
 
 #include "cases.h"
@@ -80,30 +81,45 @@ TEST_CASE("the quota of a control group of version 1 limits the cores") {
   CHECK(groups.cores("nonsense\n\n") > 1000);
 }
 
+namespace {
+
+// The part of `calls` calls that a team runs, when seconds(together, whether the call before was otherwise, its number).
+double part_of_team(Pace& pace, int calls, const std::function<double(bool, bool, int)>& seconds) {
+  int of_team = 0;
+  bool before = true;
+  for (int i = 0; i < calls; ++i) {
+    const bool now = pace.together();
+    pace.learn(now, seconds(now, now != before, i));
+    before = now;
+    of_team += now;
+  }
+  return double(of_team) / calls;
+}
+
+}  // namespace
+
 TEST_CASE("two threads are taken where they are faster once they are awake, and one where they are not") {
-  // The part of `calls` calls that a team runs, when seconds(together, whether the call before was otherwise, its number).
-  const auto run = [](Pace& pace, int calls, const auto& seconds) {
-    int of_team = 0;
-    bool before = true;
-    for (int i = 0; i < calls; ++i) {
-      const bool now = pace.together();
-      pace.learn(now, seconds(now, now != before, i));
-      before = now;
-      of_team += now;
-    }
-    return double(of_team) / calls;
-  };
-  const auto faster = [](bool together, bool woken, int) { return (together ? 0.7 : 1.0) * (woken ? 1.8 : 1.0); };
+  const double ms = 1e-3;
+  const auto faster = [&](bool together, bool woken, int) { return (together ? 0.7 : 1.0) * (woken ? 1.8 : 1.0) * ms; };
   Pace pace;
-  CHECK(run(pace, 400, faster) > 0.9);
+  CHECK(part_of_team(pace, 400, faster) > 0.9);
   // Other work takes a core away, and gives it back.
-  CHECK(run(pace, 2000, [](bool together, bool, int) { return together ? 2.2 : 1.0; }) < 0.1);
-  CHECK(run(pace, 2000, faster) > 0.5);
+  CHECK(part_of_team(pace, 2000, [&](bool together, bool, int) { return (together ? 2.2 : 1.0) * ms; }) < 0.1);
+  CHECK(part_of_team(pace, 2000, faster) > 0.5);
   Pace loaded;
-  CHECK(run(loaded, 400, [](bool together, bool, int) { return together ? 1.1 : 1.0; }) < 0.15);
+  CHECK(part_of_team(loaded, 400, [&](bool together, bool, int) { return (together ? 1.1 : 1.0) * ms; }) < 0.15);
   // One interrupted call of a trial decides nothing.
   Pace interrupted;
-  CHECK(run(interrupted, 300, [](bool together, bool, int i) { return together ? (i % 7 == 3 ? 5.0 : 0.6) : 1.0; }) >
-        0.85);
+  CHECK(part_of_team(interrupted, 300, [&](bool together, bool, int i) {
+          return (together ? (i % 7 == 3 ? 5.0 : 0.6) : 1.0) * ms;
+        }) > 0.85);
+  ++tapeloop::testing::cases;
+}
+
+TEST_CASE("of long calls one is enough to try whether a thread alone would be as fast") {
+  Pace pace;
+  CHECK(part_of_team(pace, 10, [](bool together, bool, int) { return together ? 0.16 : 0.3; }) >= 0.9);
+  Pace loaded;
+  CHECK(part_of_team(loaded, 100, [](bool together, bool, int) { return together ? 0.6 : 0.3; }) < 0.2);
   ++tapeloop::testing::cases;
 }
