@@ -75,7 +75,8 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
               // Where the next tile starts, most likely.
               loop(count, b_.CreateMul(count, number(2)), number(1), [&](Value* i) {
                 Value* next = at(in, b_.CreateMul(i, get(in_row)));
-                for (int v = 0; v < vectors; ++v) ask_for(b_, at(next, b_.CreateMul(get(in_vector), number(v))));
+                for (int v = 0; v < vectors; ++v)
+                  ask_for(b_, at(next, b_.CreateMul(get(in_vector), number(v))), Near::second);
               });
               b_.CreateCall(code, {term.table, count, at(a, b_.CreateMul(row, row_bytes)), right, in, out,
                                    b_.CreateAdd(ahead, p.line_ahead(b_, term, tile, vectors)),

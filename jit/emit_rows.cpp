@@ -2,11 +2,11 @@
 // of them side by side would hide the latency of sums, but it is memory that rows wait for, and more rows are more places in
 // memory to follow. What a row has one value of (its mean, its largest element) stays in a register until the row is done.
 #include <llvm/IR/IRBuilder.h>
-#include <llvm/IR/Intrinsics.h>
 
 #include <algorithm>
 
 #include "jit/emit.h"
+#include "jit/tile.h"
 #include "ops/reduce.h"
 
 namespace tapeloop {
@@ -105,8 +105,7 @@ void Emitter::ask_ahead(Frame& frame, Id id, const Index& place) {
   Value* least = number(kElementsAhead);
   Value* ahead = b_.CreateAdd(place.base, b_.CreateSelect(b_.CreateICmpSLT(row, least), least, row));
   Value* address = b_.CreateGEP(element(frame[id].type.dtype), pointer_of(frame, id), ahead);
-  b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
-                     {address, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+  ask_for(b_, address, Near::first);
 }
 
 void Emitter::emit_row_values(const Nest& nest, Frame& frame) {

@@ -31,9 +31,9 @@ Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
   return llvm::ConstantVector::get(bits);
 }
 
-// Into the second level of caches: the first has no room for what is needed that late.
-void ask_for(llvm::IRBuilderBase& b, Value* place) {
-  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {place, b.getInt32(0), b.getInt32(2), b.getInt32(1)});
+void ask_for(llvm::IRBuilderBase& b, Value* place, Near cache) {
+  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()},
+                    {place, b.getInt32(0), b.getInt32(unsigned(cache)), b.getInt32(1)});
 }
 
 // Nothing is read or written of the columns that a last vector does not have.
@@ -147,8 +147,8 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
     b.SetInsertPoint(unrolled);
     for (int u = 0; unrolls && u < kUnrolled; ++u) {
       accumulate();
-      if (u == 0) ask_for(b, at(get(right), f->getArg(6)));
-      if (u == 1) ask_for(b, at(get(a), f->getArg(7)));
+      if (u == 0) ask_for(b, at(get(right), f->getArg(6)), Near::second);
+      if (u == 1) ask_for(b, at(get(a), f->getArg(7)), Near::second);
       advance();
     }
     b.CreateStore(b.CreateSub(get(k), b.getInt64(kUnrolled)), k);

@@ -49,8 +49,9 @@ inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
   return std::clamp((target.vector_registers >= 32 ? 24 : 12) / registers, 1, kMostRows);
 }
 
-// A prefetch.
-void ask_for(llvm::IRBuilderBase& b, llvm::Value* place);
+// A prefetch, into the nearest cache or the one behind it, which has room for what is needed later.
+enum class Near { first = 3, second = 2 };
+void ask_for(llvm::IRBuilderBase& b, llvm::Value* place, Near cache);
 
 // Lanes of vector `v` of a panel that exist when `valid` columns do; null for all.
 llvm::Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v);
