@@ -17,6 +17,7 @@
 #include <llvm/IR/NoFolder.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -154,18 +155,24 @@ class LaneEmitter {
     return b_.CreateShuffleVector(v, mask);
   }
 
-  // vscalef, one 512-bit register after the other; the parts are joined pairwise.
-  Value* scale_by_register(Value* x, Value* exponent, Dtype dtype) {
-    const int lanes = 64 / size_of(dtype);
-    const ID id = dtype == Dtype::f32 ? ID(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512)
-                                      : ID(llvm::Intrinsic::x86_avx512_mask_scalef_pd_512);
-    constexpr unsigned current_rounding = 4;
-    llvm::Constant* all = llvm::ConstantInt::getAllOnesValue(b_.getIntNTy(unsigned(lanes)));
+  // vscalef, one register of `lanes` after the other; the parts are joined pairwise.
+  Value* scale_by_register(Value* x, Value* exponent, Dtype dtype, int lanes) {
+    const bool is_f32 = dtype == Dtype::f32;
+    const int bytes = lanes * size_of(dtype);
+    const ID id = bytes == 64   ? is_f32 ? ID(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512)
+                                         : ID(llvm::Intrinsic::x86_avx512_mask_scalef_pd_512)
+                    : bytes == 32 ? is_f32 ? ID(llvm::Intrinsic::x86_avx512_mask_scalef_ps_256)
+                                           : ID(llvm::Intrinsic::x86_avx512_mask_scalef_pd_256)
+                    : is_f32 ? ID(llvm::Intrinsic::x86_avx512_mask_scalef_ps_128)
+                                : ID(llvm::Intrinsic::x86_avx512_mask_scalef_pd_128);
+    constexpr unsigned current_rounding = 4;  // which shorter ones take without saying
+    llvm::Constant* all = llvm::ConstantInt::getAllOnesValue(b_.getIntNTy(unsigned(std::max(8, lanes))));
     std::vector<Value*> parts;
     for (int first = 0; first < width_; first += lanes) {
       Value* a = part(x, first, lanes);
-      parts.push_back(
-          b_.CreateIntrinsic(id, {}, {a, part(exponent, first, lanes), a, all, b_.getInt32(current_rounding)}));
+      std::vector<Value*> arguments{a, part(exponent, first, lanes), a, all};
+      if (bytes == 64) arguments.push_back(b_.getInt32(current_rounding));
+      parts.push_back(b_.CreateIntrinsic(id, {}, arguments));
     }
     for (int size = 2 * lanes; parts.size() > 1; size *= 2) {
       std::vector<int> mask(std::size_t(size), 0);
@@ -178,10 +185,11 @@ class LaneEmitter {
   }
 
   Value* scale_by_power(Value* x, Value* exponent, Dtype dtype) {
-    const int lanes = 64 / size_of(dtype);
+    const int lanes = std::min(width_, 64 / size_of(dtype));
     const int registers = width_ / lanes;
-    if (target_.isa == Isa::avx512 && width_ % lanes == 0 && (registers & (registers - 1)) == 0)
-      return scale_by_register(x, exponent, dtype);
+    if (target_.isa == Isa::avx512 && lanes * size_of(dtype) >= 16 && width_ % lanes == 0 &&
+        std::has_single_bit(unsigned(lanes)) && std::has_single_bit(unsigned(registers)))
+      return scale_by_register(x, exponent, dtype, lanes);
     // 2^n alone leaves the range before the product does; the first product is exact, so that there is one rounding.
     llvm::Type* i32 = type(Dtype::i32);
     Value* ordered = b_.CreateSelect(b_.CreateFCmpORD(exponent, exponent), exponent, constant(dtype, 0));

@@ -59,7 +59,7 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
             const int vectors = int(p.panels.streams * used);
             llvm::Function* code = tile_function(p.dtype, {.vectors = vectors,
                                                            .used = int(used),
-                                                           .lanes = int(valid - (used - 1) * kLanes),
+                                                           .columns = int(Panels::columns_in(valid, used - 1)),
                                                            .a_depth = term.known_a_depth,
                                                            .b_depth = term.known_b_depth});
             Value* right = at(b, b_.CreateMul(panel, term.panel_bytes));

@@ -188,8 +188,8 @@ void Emitter::for_tiles(const Product& p, int vectors, Value* row_begin, Value* 
 
 // Some rows of one panel, of which `valid` columns of each stream exist.
 void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t valid, Value* row_begin, Value* row_end) {
-  const int vectors = int(p.panels.streams * p.panels.used(valid));
-  const std::int64_t size = size_of(p.dtype);
+  const std::int64_t used = p.panels.used(valid), size = size_of(p.dtype);
+  const int vectors = int(p.panels.streams * used);
   Value *scratch_row = number(vectors * kLanes * size), *scratch_vector = number(kLanes * size);
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
   const bool full = valid % kLanes == 0;
@@ -221,8 +221,11 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
       Value* a = at(term.a, b_.CreateMul(row, term.get(b_, a_row)));
       Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
       Value* ahead = b_.CreateAdd(p.to_next_panel(b_, term, panel), p.line_ahead(b_, term, tile, vectors));
-      llvm::Function* code =
-          tile_function(p.dtype, {.vectors = vectors, .a_depth = term.known_a_depth, .b_depth = term.known_b_depth});
+      llvm::Function* code = tile_function(p.dtype, {.vectors = vectors,
+                                                     .used = int(used),
+                                                     .columns = lanes_for(Panels::columns_in(valid, used - 1)),
+                                                     .a_depth = term.known_a_depth,
+                                                     .b_depth = term.known_b_depth});
       b_.CreateCall(code, {term.table, count, a, b, in, p.scratch, ahead, number(0)});
     }
     loop(number(0), count, number(1), [&](Value* i) {
@@ -255,7 +258,6 @@ std::vector<Value*> Emitter::start_row(Product& p, Id term, Frame& frame, Value*
   const Record& r = frame[term];
   const Ints& streams = r.attrs.get<Ints>("starts");
   const std::int64_t used = p.panels.used(valid);
-  llvm::Type* vector = lanes(element(p.dtype));
   Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
   for (std::int64_t s = 0; s < p.panels.streams; ++s) {
     // The start that covers this stream, if any.
@@ -268,16 +270,19 @@ std::vector<Value*> Emitter::start_row(Product& p, Id term, Frame& frame, Value*
       inside = s - streams[i];
     }
     for (std::int64_t v = 0; v < used; ++v) {
-      Value* value = llvm::Constant::getNullValue(vector);
+      const std::int64_t columns = Panels::columns_in(valid, v);
+      width_ = lanes_for(columns);
+      Value* value = llvm::Constant::getNullValue(lanes(element(p.dtype)));
       if (which < streams.size()) {
         const Index column{b_.CreateAdd(first_column, number(inside * p.panels.columns + kLanes * v)), 1, nullptr};
         for (const auto& [product, of] : earlier) bring_tile(p, product, of, v, used);
-        value = pull(frame, r.in[2 + which], {Index{row, 0, nullptr}, column}, mask_of(b_, valid, v));
+        value = pull(frame, r.in[2 + which], {Index{row, 0, nullptr}, column}, mask_of(b_, columns));
         tiles_.clear();
       }
       sums.push_back(value);
     }
   }
+  width_ = kLanes;
   return sums;
 }
 
@@ -288,10 +293,12 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
   Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
   for (std::int64_t v = 0; v < used; ++v) {
     known_.clear();
+    const std::int64_t columns = Panels::columns_in(valid, v);
+    width_ = lanes_for(columns);
     const Id last = p.nest.terms.back();
     bring_tile(p, last, sum, v, used);
     for (const auto& [product, of] : earlier) bring_tile(p, product, of, v, used);
-    Value* mask = mask_of(b_, valid, v);
+    Value* mask = mask_of(b_, columns);
     const Index column{b_.CreateAdd(first_column, number(kLanes * v)), 1, nullptr};
     // A value of steps and rows stands at the step and the row that this row of the product is.
     auto place_of = [&](Id id) -> Indices {
@@ -321,6 +328,7 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
     for (const Store& s : stores) write(frame, *s.write, s.at, s.value, mask);
     tiles_.clear();
   }
+  width_ = kLanes;
   known_.clear();
 }
 

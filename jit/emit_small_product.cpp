@@ -76,13 +76,18 @@ void Emitter::emit_small_groups(Product& p, Frame& frame, std::int64_t most, boo
 void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int64_t panels, std::int64_t valid) {
   const std::int64_t rows = p.nest.space[0].value(), size = size_of(p.dtype), vector_bytes = kLanes * size;
   const std::int64_t vectors = p.panels.streams * p.panels.used(valid);
-  llvm::Type* vector = lanes(element(p.dtype));
   auto at = [&](Value* base, std::int64_t bytes) {
     return b_.CreateConstGEP1_64(b_.getInt8Ty(), base, std::uint64_t(bytes));
   };
   auto panel_at = [&](std::int64_t i) { return b_.CreateAdd(panel, number(i)); };
 
   auto valid_of = [&](std::int64_t i) { return i + 1 < panels ? p.panels.panel_columns() : valid; };
+  auto lanes_of = [&](std::int64_t i, std::int64_t v) {
+    return lanes_for(Panels::columns_in(valid_of(i), v % p.panels.used(valid)));
+  };
+  auto vector_at = [&](std::int64_t i, std::int64_t v) {
+    return llvm::FixedVectorType::get(element(p.dtype), unsigned(lanes_of(i, v)));
+  };
   std::vector<Value*> sums;                               // [row][panel][vector]
   std::vector<std::pair<Id, std::vector<Value*>>> whole;  // of products that are complete while others are computed
   auto earlier = [&](std::int64_t row, std::int64_t i) {
@@ -102,7 +107,8 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
     }
     for (std::int64_t row = 0; row < rows && !goes_on; ++row)
       for (std::int64_t i = 0; i < panels; ++i) {
-        std::vector<Value*> start(std::size_t(vectors), llvm::Constant::getNullValue(vector));
+        std::vector<Value*> start;
+        for (std::int64_t v = 0; v < vectors; ++v) start.push_back(llvm::Constant::getNullValue(vector_at(i, v)));
         if (r.in.size() > 2) start = start_row(p, id, frame, number(row), panel_at(i), valid_of(i), earlier(row, i));
         sums.insert(sums.end(), start.begin(), start.end());
       }
@@ -132,17 +138,23 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
         carried.emplace_back(right_phi, at(right_k, at_once * step));
       }
       for (std::int64_t u = 0; u < at_once; ++u) {
-        std::vector<Value*> x;
+        // Of each row, in as many lanes as are asked for.
+        std::vector<Value*> x, whole_x(std::size_t(rows), nullptr);
         for (std::int64_t row = 0; row < rows; ++row)
-          x.push_back(b_.CreateVectorSplat(unsigned(kLanes),
-                                           b_.CreateLoad(element(p.dtype), at(left_k, (row * depth + u) * size))));
+          x.push_back(b_.CreateLoad(element(p.dtype), at(left_k, (row * depth + u) * size)));
+        auto x_in = [&](std::int64_t row, int lanes) {
+          Value*& all = whole_x[std::size_t(row)];
+          if (!all && lanes == kLanes) all = spread(b_, x[std::size_t(row)], lanes, nullptr);
+          return lanes == kLanes ? all : spread(b_, x[std::size_t(row)], lanes, all);
+        };
         for (std::int64_t i = 0; i < panels; ++i)
           for (std::int64_t v = 0; v < vectors; ++v) {
+            llvm::Type* vector = vector_at(i, v);
             Value* y = b_.CreateAlignedLoad(vector, at(right_k, i * depth * step + u * step + v * vector_bytes),
                                             llvm::Align(64));
             for (std::int64_t row = 0; row < rows; ++row) {
               Value*& sum = sums[std::size_t((row * panels + i) * vectors + v)];
-              sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x[std::size_t(row)], y, sum});
+              sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x_in(row, lanes_of(i, v)), y, sum});
             }
           }
       }

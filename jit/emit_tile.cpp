@@ -13,6 +13,7 @@
 #include <llvm/IR/Module.h>
 
 #include <array>
+#include <numeric>
 
 #include "jit/emit.h"
 #include "jit/engine.h"
@@ -23,12 +24,19 @@ namespace tapeloop {
 using llvm::Value;
 using namespace stride;
 
-Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v) {
-  const std::int64_t left = valid - kLanes * v;
-  if (left >= kLanes) return nullptr;
+Value* mask_of(llvm::IRBuilderBase& b, std::int64_t columns) {
+  const int lanes = lanes_for(columns);
+  if (columns >= lanes) return nullptr;
   std::vector<llvm::Constant*> bits;
-  for (std::int64_t i = 0; i < kLanes; ++i) bits.push_back(b.getInt1(i < left));
+  for (int i = 0; i < lanes; ++i) bits.push_back(b.getInt1(i < columns));
   return llvm::ConstantVector::get(bits);
+}
+
+Value* spread(llvm::IRBuilderBase& b, Value* scalar, int lanes, Value* wide) {
+  if (!wide) return b.CreateVectorSplat(unsigned(lanes), scalar);
+  std::vector<int> first(std::size_t(lanes), 0);
+  std::iota(first.begin(), first.end(), 0);
+  return b.CreateShuffleVector(wide, first);
 }
 
 void ask_for(llvm::IRBuilderBase& b, Value* place, Near cache) {
@@ -40,7 +48,7 @@ void ask_for(llvm::IRBuilderBase& b, Value* place, Near cache) {
 llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
   const int vectors = kind.vectors, rows = rows_of_tile(target_, dtype, vectors);
   std::string name = fmt::format("tile_{}_{}", name_of(dtype), vectors);
-  if (kind.lanes < kLanes) name += fmt::format("_{}x{}", kind.used, kind.lanes);
+  if (kind.columns < kLanes) name += fmt::format("_{}x{}", kind.used, kind.columns);
   if (kind.a_depth) name += fmt::format("_a{}", kind.a_depth);
   if (kind.b_depth) name += fmt::format("_b{}", kind.b_depth);
   llvm::Module& module = *function_->getParent();
@@ -60,11 +68,14 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
   if (kind.a_depth) s[a_depth] = b.getInt64(std::uint64_t(kind.a_depth));
   if (kind.b_depth) s[b_depth] = b.getInt64(std::uint64_t(kind.b_depth));
   llvm::Type* scalar = element(dtype);
-  auto* vector = llvm::FixedVectorType::get(scalar, unsigned(kLanes));
+  // Vectors, and the shorter last of them.
+  const int last_lanes = lanes_for(kind.columns);
+  auto is_last = [&](int j) { return j % kind.used + 1 == kind.used; };
+  auto vector = [&](int j) { return llvm::FixedVectorType::get(scalar, unsigned(is_last(j) ? last_lanes : kLanes)); };
   const llvm::Align align(std::uint64_t(size_of(dtype)));
   auto at = [&](Value* base, Value* bytes) { return b.CreateGEP(b.getInt8Ty(), base, bytes); };
-  Value* mask = mask_of(b, kind.lanes, 0);
-  auto is_whole = [&](int j) { return !mask || j % kind.used + 1 < kind.used; };
+  Value* mask = mask_of(b, kind.columns);
+  auto is_whole = [&](int j) { return !mask || !is_last(j); };
   auto times = [&](Value* stride, int n) { return b.CreateMul(stride, b.getInt64(std::uint64_t(n))); };
   // What changes from turn to turn.
   auto place_for = [&](llvm::Type* type) { return b.CreateAlloca(type); };
@@ -72,7 +83,7 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
   auto *step = place_for(i64), *k = place_for(i64), *a_of_step = place_for(ptr), *b_of_step = place_for(ptr),
        *a = place_for(ptr), *right = place_for(ptr);
   std::vector<llvm::AllocaInst*> sums;
-  for (int n = 0; n < rows * vectors; ++n) sums.push_back(place_for(vector));
+  for (int n = 0; n < rows * vectors; ++n) sums.push_back(place_for(vector(n % vectors)));
   b.CreateStore(b.getInt64(0), step);
   b.CreateStore(f->getArg(2), a_of_step);
   b.CreateStore(f->getArg(3), b_of_step);
@@ -92,28 +103,32 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
     b.SetInsertPoint(begin);
     for_sums([&](int i, int j, llvm::AllocaInst* sum) {
       Value* place = at(in, b.CreateAdd(times(s[in_row], i), times(s[in_vector], j)));
-      b.CreateStore(is_whole(j) ? static_cast<Value*>(b.CreateAlignedLoad(vector, place, align))
-                                : b.CreateMaskedLoad(vector, place, align, mask, llvm::Constant::getNullValue(vector)),
-                    sum);
+      Value* start = is_whole(j)
+                         ? static_cast<Value*>(b.CreateAlignedLoad(vector(j), place, align))
+                         : b.CreateMaskedLoad(vector(j), place, align, mask, llvm::Constant::getNullValue(vector(j)));
+      b.CreateStore(start, sum);
     });
     b.CreateCondBr(b.CreateICmpEQ(b.CreateMul(s[steps], s[depth]), b.getInt64(0)), finish, each_step);
 
     // One k.
     auto accumulate = [&] {
       // The shorter side of the tile stays in registers while the other passes, else there are not enough of them.
-      std::vector<Value*> x(std::size_t(m), nullptr), y(std::size_t(vectors), nullptr);
+      std::vector<Value*> x(std::size_t(m), nullptr), x_of_last = x, y(std::size_t(vectors), nullptr);
       auto load_x = [&](int i) {
         Value* place = i == 0 ? get(a) : at(get(a), s[std::size_t(a_row + i - 1)]);
-        x[std::size_t(i)] = b.CreateVectorSplat(unsigned(kLanes), b.CreateAlignedLoad(scalar, place, align));
+        Value* value = b.CreateAlignedLoad(scalar, place, align);
+        Value*& all = x[std::size_t(i)];
+        if (kind.used > 1 || last_lanes == kLanes) all = spread(b, value, kLanes, nullptr);
+        x_of_last[std::size_t(i)] = last_lanes == kLanes ? all : spread(b, value, last_lanes, all);
       };
       auto load_y = [&](int j) {
         Value* place = at(get(right), b.getInt64(std::uint64_t(j * kLanes * size_of(dtype))));
-        y[std::size_t(j)] = b.CreateAlignedLoad(vector, place, align);
+        y[std::size_t(j)] = b.CreateAlignedLoad(vector(j), place, align);
       };
       auto add = [&](int i, int j) {
         llvm::AllocaInst* sum = sums[std::size_t(i * vectors + j)];
-        b.CreateStore(
-            b.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x[std::size_t(i)], y[std::size_t(j)], get(sum)}), sum);
+        Value* factor = (is_last(j) ? x_of_last : x)[std::size_t(i)];
+        b.CreateStore(b.CreateIntrinsic(llvm::Intrinsic::fma, {vector(j)}, {factor, y[std::size_t(j)], get(sum)}), sum);
       };
       if (m > vectors) {
         for (int j = 0; j < vectors; ++j) load_y(j);

@@ -31,6 +31,8 @@ struct Panels {
   std::int64_t whole() const { return columns / panel_columns(); }  // panels without empty columns
   // Vectors of one stream that hold the first `valid` columns of a panel.
   std::int64_t used(std::int64_t valid) const { return (std::min(valid, panel_columns()) + kLanes - 1) / kLanes; }
+  // Columns in vector `v` of these.
+  static std::int64_t columns_in(std::int64_t valid, std::int64_t v) { return std::min(kLanes, valid - v * kLanes); }
   // Panels that have as many vectors as the first.
   std::int64_t alike() const {
     const std::int64_t left = columns - whole() * panel_columns();

@@ -39,7 +39,7 @@ enum Stride {
 // What the code of a tile depends on.
 struct TileKind {
   int vectors;
-  int used = 1, lanes = 16;               // of every `used` vectors the last has `lanes` columns
+  int used = 1, columns = kLanes;         // of every `used` vectors the last has so many columns
   std::int64_t a_depth = 0, b_depth = 0;  // strides that are known to the compiler; 0: the table has them
 };
 
@@ -53,7 +53,16 @@ inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
 enum class Near { first = 3, second = 2 };
 void ask_for(llvm::IRBuilderBase& b, llvm::Value* place, Near cache);
 
-// Lanes of vector `v` of a panel that exist when `valid` columns do; null for all.
-llvm::Value* mask_of(llvm::IRBuilderBase& b, std::int64_t valid, std::int64_t v);
+// Lanes of the vector that `columns` columns are held in: half of one or a quarter where they fit, which takes that part of
+// its time on processors with shorter registers, and of a division's on all.
+inline int lanes_for(std::int64_t columns) {
+  return int(columns <= kLanes / 4 ? kLanes / 4 : columns <= kLanes / 2 ? kLanes / 2 : kLanes);
+}
+
+// Lanes of the vector that holds the last `columns` columns, as far as they exist; null for all.
+llvm::Value* mask_of(llvm::IRBuilderBase& b, std::int64_t columns);
+
+// `scalar` in `lanes` lanes, which are the first of `wide`, unless that is null.
+llvm::Value* spread(llvm::IRBuilderBase& b, llvm::Value* scalar, int lanes, llvm::Value* wide);
 
 }  // namespace tapeloop
