@@ -29,7 +29,7 @@ struct Arguments {
   std::vector<std::string> text;
   Shape shape;
   int batch = 32, seq = 64, steps = 0, eval_every = 1000;
-  double seconds = 60, lr = 3e-3, clip = 1;
+  double seconds = 60, lr = 4e-3, clip = 1;
   std::uint64_t seed = 1;
   std::string save = "char_lm.safetensors", resume, log, prime = "\n";
   bool json = false;
@@ -84,7 +84,7 @@ std::string sample(const Model<Cell>& model, const std::string& vocabulary, cons
 template <class Cell>
 int run_sample(const Arguments& args) {
   const auto checkpoint = load_checkpoint<Cell>(args.save, args.shape);
-  std::cout << sample(checkpoint.model, args.shape.vocabulary, args) << std::endl;
+  std::cout << sample(checkpoint.mean.model, args.shape.vocabulary, args) << std::endl;
   return interrupted ? 130 : 0;
 }
 
@@ -127,6 +127,7 @@ struct Trainer {
     if (args.resume.empty()) {
       now.model = Model<Cell>::init(tapeloop::key(args.seed), args.shape);
       now.adam = tapeloop::adam(now.model, {.lr = args.lr});
+      now.mean = tapeloop::average(now.model);
     } else {
       now = load_checkpoint<Cell>(args.resume, args.shape);
     }
@@ -145,6 +146,7 @@ struct Trainer {
           };
           auto [l, last, grads] = tapeloop::value_and_grad(loss)(c.model, state, xs, ys);
           c.adam.update(c.model, clip > 0 ? tapeloop::clip_by_global_norm(grads, clip) : grads);
+          c.mean.update(c.model);
           return std::tuple{c, last, l};
         });
     auto evaluate = tapeloop::jit([](const Model<Cell>& m, const State<Cell>& s, const Tensor& x, const Tensor& y) {
@@ -181,7 +183,7 @@ struct Trainer {
       nats = 0, shown = done, shown_at = seconds;
     };
     const auto validate = [&] {
-      const double bits = bits_on(evaluate, now.model, valid, args.seq);
+      const double bits = bits_on(evaluate, now.mean.model, valid, args.seq);
       if (bits < best_bits) {
         best_bits = bits;
         best = now;
@@ -220,9 +222,9 @@ struct Trainer {
     if (!args.save.empty()) progress.say("saved " + args.save);
     if (stopped) return 130;
 
-    const double test_bits = bits_on(evaluate, best.model, test, args.seq);
+    const double test_bits = bits_on(evaluate, best.mean.model, test, args.seq);
     const double speed = double((done - first) * seq * args.batch) / std::max(seconds, 1e-9);
-    std::printf("\n%s\n\n", sample(best.model, args.shape.vocabulary, args).c_str());
+    std::printf("\n%s\n\n", sample(best.mean.model, args.shape.vocabulary, args).c_str());
     std::printf("validation %.4f bits/char, test %.4f; %lld steps in %.1f s, %.0f chars/s\n", best_bits, test_bits,
                 static_cast<long long>(done - first), seconds, speed);
     if (args.json)

@@ -44,18 +44,17 @@ std::pair<std::vector<Tensor*>, Tensors> parameters(std::string_view op, Model& 
   return result;
 }
 
-// What an optimiser remembers of each tensor of the model. Throws Error when it was made for another model.
+// What an optimiser or an average keeps of each tensor of the model. Throws Error when it was made for another model.
 template <class Model>
 std::vector<Tensor*> memory(std::string_view op, Model& kept, const Model& model, const Where& where) {
   const std::vector<Tensor*> result = handles_of(kept);
   const Tensors params = leaves_of(model);
   const std::vector<std::string> names = names_of(model);
-  if (names != names_of(kept))
-    throw Error(std::string(op) + ": the optimiser was made for a model with other tensors", where);
+  if (names != names_of(kept)) throw Error(std::string(op) + ": it was made for a model with other tensors", where);
   for (std::size_t i = 0; i < names.size(); ++i)
     if (!agree(result[i]->shape(), params[i].shape()))
-      throw Error(std::string(op) + ": " + names[i] + " is " + to_string(params[i].type()) +
-                      ", the optimiser was made for " + to_string(result[i]->type()),
+      throw Error(std::string(op) + ": " + names[i] + " is " + to_string(params[i].type()) + ", it was made for " +
+                      to_string(result[i]->type()),
                   where);
   return result;
 }

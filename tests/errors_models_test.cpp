@@ -6,6 +6,7 @@
 
 #include "ad/grad.h"
 #include "mistakes.h"
+#include "models/average.h"
 #include "models/cell.h"
 #include "models/dense.h"
 #include "models/dropout.h"
@@ -128,6 +129,9 @@ TEST_CASE("mistakes: losses and optimisers") {
       {"adam: integer weights", [] { Pair m{x({2}), x({3}, i32)}; auto opt = adam(m); opt.update(m, m); }},  // <-
       {"adam: beta is 1", [] { (void)adam(Pair{x({2}), x({3})}, {.beta1 = 1}); }},  // <-
       {"adam: a negative rate", [] { (void)adam(Pair{x({2}), x({3})}, {.lr = -1e-3}); }},  // <-
+      {"average: made for another model", [] { Pair m{x({2}), x({3})}; auto mean = average(Pair{x({2}), x({5})}); mean.update(m); }},  // <-
+      {"average: decay is 1", [] { (void)average(Pair{x({2}), x({3})}, 1); }},  // <-
+      {"average: integer weights", [] { (void)average(Pair{x({2}), x({3}, i32)}); }},  // <-
       {"sgd: a negative momentum", [] { (void)sgd(Pair{x({2}), x({3})}, {.momentum = -0.5}); }},  // <-
       {"rms_prop: alpha is above 1", [] { (void)rms_prop(Pair{x({2}), x({3})}, {.alpha = 1.5}); }},  // <-
       {"clip_by_global_norm: nothing to clip", [] { (void)clip_by_global_norm(Pair{}, 1); }},  // <-

@@ -5,6 +5,7 @@
 
 #include "ad/grad.h"
 #include "cases.h"
+#include "models/average.h"
 #include "models/dense.h"
 #include "models/optimizer.h"
 
@@ -76,6 +77,38 @@ TEST_CASE("optimizer: an update is the same recorded as run") {
   records(rms_prop(model(), {.momentum = 0.5, .weight_decay = 0.1}));
   records(adam(model()));
   records(adam_w(model()));
+}
+
+TEST_CASE("average: it follows the formula, from the first update on, and leaves the model alone") {
+  Model m = model();
+  auto mean = average(m, 0.5);
+  double expected = 0.5;  // of layer.b[0]
+  for (int t = 0; t < 20; ++t) {
+    m.layer.b = row({double(t * t), 1});
+    mean.update(m);
+    expected += (1 - std::min(0.5, (1.0 + t) / (10.0 + t))) * (t * t - expected);
+    CHECK(mean.model.layer.b.to_vector<double>()[0] == doctest::Approx(expected).epsilon(1e-6));
+  }
+  CHECK(m.layer.b.to_vector<double>()[0] == 19 * 19);
+  CHECK(same_bits(mean.model.layer.w.materialized(), model().layer.w));
+  CHECK(mean.model.version == 3);
+}
+
+TEST_CASE("average: an update is the same recorded as run") {
+  auto step = [](Average<Model> mean, const Model& m) {
+    mean.update(m);
+    return mean;
+  };
+  Model m = model();
+  m.layer.b = row({7, 8});
+  const Tensors eager = leaves_of(step(average(model()), m));
+  auto traced = trace(step, Recorder::Captures::recorded, average(model()), m);
+  CHECK(traced.captured.empty());
+  Tensors inputs = leaves_of(average(model()));
+  for (const Tensor& t : leaves_of(m)) inputs.push_back(t);
+  const Tensors recorded = run(*traced.tape, inputs);
+  REQUIRE(eager.size() == recorded.size());
+  for (std::size_t i = 0; i < eager.size(); ++i) CHECK(same_bits(eager[i].materialized(), recorded[i]));
 }
 
 TEST_CASE("optimizer: the learning rate is a tensor that may change between updates") {

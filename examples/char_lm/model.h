@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "models/average.h"
 #include "models/cell.h"
 #include "models/dense.h"
 #include "models/embedding.h"
@@ -66,6 +67,7 @@ template <class Cell>
 struct Checkpoint {
   Model<Cell> model;
   tapeloop::Adam<Model<Cell>> adam;
+  tapeloop::Average<Model<Cell>> mean;  // what is evaluated and sampled from
 };
 
 template <class Tree>
@@ -121,7 +123,7 @@ inline Shape shape_in(const std::string& path) {
 template <class Cell>
 Checkpoint<Cell> load_checkpoint(const std::string& path, const Shape& shape) {
   Model<Cell> model = Model<Cell>::init(tapeloop::key(0), shape);
-  return tapeloop::load(path, Checkpoint<Cell>{model, tapeloop::adam(model)});
+  return tapeloop::load(path, Checkpoint<Cell>{model, tapeloop::adam(model), tapeloop::average(model)});
 }
 
 }  // namespace char_lm
