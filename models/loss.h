@@ -1,6 +1,8 @@
 // What to minimise. Losses are scalar tensors: the mean over all leading axes, unless a comment says otherwise.
 #pragma once
 
+#include <cmath>
+
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
@@ -22,7 +24,7 @@ inline Tensor mean_of(const Tensor& x, const Where& where) { return mean(x, Axes
 }  // namespace detail
 
 // The mean over all leading axes of −log softmax(logits)[target], in nats: logits [..., V], targets integers [...].
-// Computed from the logits, so that nothing overflows. Targets outside of [−V, V) count as 0, see pick_along.
+// Computed from the logits, so that nothing overflows. The loss is NaN when a target is outside of [−V, V): see ops/index.h.
 // With `smoothing` s the target distribution is 1 − s at the target and s spread evenly over all V (Szegedy et al. 2016,
 // arXiv:1512.00567). Throws Error unless 0 ≤ s ≤ 1.
 struct CrossEntropyOptions {
@@ -40,7 +42,12 @@ inline Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const C
   const double s = options.smoothing;
   if (!(s >= 0 && s <= 1)) throw Error("cross_entropy: smoothing " + std::to_string(s) + " is not in [0, 1]", where);
   const Tensor log_p = log_softmax(logits, -1, where);
-  const Tensor at_target = -detail::mean_of(pick_along(log_p, targets, -1, where), where);
+  const Tensor target = narrowed(targets, where), classes = extent(logits.size(-1), target.dtype(), where);
+  Tensor exists = Operand(target, where) < classes;
+  if (target.dtype() == Dtype::i32)
+    exists = logical_and(Operand(exists, where), Operand(target, where) >= -Operand(classes, where));
+  const Tensor picked = tapeloop::where(Operand(exists, where), pick_along(log_p, target, -1, where), NAN);
+  const Tensor at_target = -detail::mean_of(picked, where);
   return s == 0 ? at_target : (1 - s) * at_target - s * detail::mean_of(log_p, where);
 }
 

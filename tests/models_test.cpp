@@ -1,11 +1,13 @@
 // Cells over time: truncation, padding, and each derivative against differences; and what else models are made of.
 #include <doctest/doctest.h>
 
+#include <climits>
 #include <cmath>
 
 #include "ad/check.h"
 #include "cases.h"
 #include "cells.h"
+#include "jit/jit.h"
 #include "models/dense.h"
 #include "models/dropout.h"
 #include "models/embedding.h"
@@ -198,6 +200,21 @@ TEST_CASE("models: cross entropy is that of its definition, without overflow, an
                        Error);
   CHECK(mse(full({2}, 3, f64).materialized(), full({2}, 1, f64).materialized()).item<double>() == 4);
   CHECK_THROWS_WITH_AS(mse(zeros({2}), zeros({3})), doctest::Contains("mse: types differ"), Error);
+}
+
+TEST_CASE(
+    "models: a target that is no class makes the loss NaN, interpreted and compiled, and one from the end does not") {
+  const Tensor logits = noise(1, {2, 5});
+  const auto loss = [](const Tensor& l, const Tensor& t) { return cross_entropy(l, t); };
+  const auto both_are = [&](const Tensor& targets, bool is_nan) {
+    CHECK(std::isnan(loss(logits, targets).item<double>()) == is_nan);
+    CHECK(std::isnan(jit(loss)(logits, targets).item<double>()) == is_nan);
+  };
+  for (int wrong : {5, -6, INT_MAX, INT_MIN}) both_are(Tensor::of(std::vector<int>{2, wrong}, {2}), true);
+  both_are(Tensor::of(std::vector<std::int64_t>{2, std::int64_t{1} << 32}, {2}), true);
+  both_are(Tensor::of(std::vector<std::uint32_t>{2, 5}, {2}), true);
+  both_are(Tensor::of(std::vector<int>{4, -5}, {2}), false);
+  both_are(Tensor::of(std::vector<std::uint32_t>{4, 0}, {2}), false);
 }
 
 TEST_CASE("models: dropout keeps the mean, and its ends are right") {
