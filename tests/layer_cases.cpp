@@ -23,7 +23,9 @@ const std::vector<Shapes> kSignals{
     {{7, 2, 3}, {3, 3, 4}}, {{9, 3}, {2, 3, 1}}, {{17, 1, 16}, {3, 16, 5}}, {{4, 2, 1}, {1, 1, 2}}};
 
 Tensor labels(const Tensor& logits) {
-  return cast(iota(Shape(logits.shape().begin(), logits.shape().end() - 1), Flattened()) * 3, Dtype::i32);
+  const Shape rows(logits.shape().begin(), logits.shape().end() - 1);
+  const Tensor number = cast(iota(rows, Flattened()) * 3, Dtype::f64), classes = extent(logits.size(-1), Dtype::f64);
+  return cast(number - floor(number / classes) * classes, Dtype::i32);
 }
 
 }  // namespace
