@@ -20,7 +20,7 @@ using llvm::Value;
 
 namespace {
 
-std::string key_of(Id id, const Indices& at, Value* mask) {
+std::string key_of(Id id, const Indices& at, Value* mask, int width) {
   std::string key(reinterpret_cast<const char*>(&id), sizeof id);
   auto add = [&](const void* p) { key.append(reinterpret_cast<const char*>(&p), sizeof p); };
   for (const Index& index : at) {
@@ -29,13 +29,14 @@ std::string key_of(Id id, const Indices& at, Value* mask) {
     key += char(index.step);
   }
   add(mask);
+  key += char(width);
   return key;
 }
 
 }  // namespace
 
 Value* Emitter::pull(Frame& frame, Id id, const Indices& at, Value* mask) {
-  const std::string key = key_of(id, at, mask);
+  const std::string key = key_of(id, at, mask, width_);
   auto it = known_.find(key);
   if (it != known_.end()) return it->second;
   const llvm::IRBuilderBase::InsertPointGuard here(b_);
