@@ -221,6 +221,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
       Value* a = at(term.a, b_.CreateMul(row, term.get(b_, a_row)));
       Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
       Value* ahead = b_.CreateAdd(p.to_next_panel(b_, term, panel), p.line_ahead(b_, term, tile, vectors));
+      // The scratch tile has room for all lanes of the last vector: no mask is needed.
       llvm::Function* code = tile_function(p.dtype, {.vectors = vectors,
                                                      .used = int(used),
                                                      .columns = lanes_for(Panels::columns_in(valid, used - 1)),

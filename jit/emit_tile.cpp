@@ -44,7 +44,7 @@ void ask_for(llvm::IRBuilderBase& b, Value* place, Near cache) {
                     {place, b.getInt32(0), b.getInt32(unsigned(cache)), b.getInt32(1)});
 }
 
-// Nothing is read or written of the columns that a last vector does not have.
+// Of the columns that a last vector does not have, sums are neither read nor written.
 llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
   const int vectors = kind.vectors, rows = rows_of_tile(target_, dtype, vectors);
   std::string name = fmt::format("tile_{}_{}", name_of(dtype), vectors);

@@ -53,8 +53,8 @@ inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
 enum class Near { first = 3, second = 2 };
 void ask_for(llvm::IRBuilderBase& b, llvm::Value* place, Near cache);
 
-// Lanes of the vector that `columns` columns are held in: half of one or a quarter where they fit, which takes that part of
-// its time on processors with shorter registers, and of a division's on all.
+// Lanes of the vector that holds `columns` columns: half of kLanes or a quarter where they fit. On processors with shorter
+// registers everything takes that part of the time, on others at least a division does.
 inline int lanes_for(std::int64_t columns) {
   return int(columns <= kLanes / 4 ? kLanes / 4 : columns <= kLanes / 2 ? kLanes / 2 : kLanes);
 }
@@ -62,7 +62,7 @@ inline int lanes_for(std::int64_t columns) {
 // Lanes of the vector that holds the last `columns` columns, as far as they exist; null for all.
 llvm::Value* mask_of(llvm::IRBuilderBase& b, std::int64_t columns);
 
-// `scalar` in `lanes` lanes, which are the first of `wide`, unless that is null.
+// `scalar` in every lane: the first lanes of `wide`, which has it already, unless that is null.
 llvm::Value* spread(llvm::IRBuilderBase& b, llvm::Value* scalar, int lanes, llvm::Value* wide);
 
 }  // namespace tapeloop

@@ -24,13 +24,15 @@ struct Average {
     return {model, full({}, 0).materialized(), decay};
   }
 
-  // Throws Error when `latest` has other tensors than the model that this was made for.
+  // Throws Error when `latest` has tensors of other names, shapes or dtypes than the model that this was made for.
   void update(const Model& latest, Where where = Where::current()) {
     const std::vector<Tensor*> means = detail::memory("Average", model, latest, where);
     const Tensors params = leaves_of(latest);
-    const Tensor forgets = 1 - minimum((step + 1) / (step + 10), decay);
-    for (std::size_t i = 0; i < means.size(); ++i)
-      *means[i] = *means[i] + cast(forgets, means[i]->dtype()) * (params[i] - *means[i]);
+    for (std::size_t i = 0; i < means.size(); ++i) {
+      // 1 − d without cancellation where d is near 1.
+      const Tensor forgets = maximum(9 / (cast(step, means[i]->dtype()) + 10), 1 - decay);
+      *means[i] = *means[i] + forgets * (params[i] - *means[i]);
+    }
     step = step + 1;
   }
 };

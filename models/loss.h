@@ -24,7 +24,8 @@ inline Tensor mean_of(const Tensor& x, const Where& where) { return mean(x, Axes
 }  // namespace detail
 
 // The mean over all leading axes of −log softmax(logits)[target], in nats: logits [..., V], targets integers [...].
-// Computed from the logits, so that nothing overflows. The loss is NaN when a target is outside of [−V, V): see ops/index.h.
+// Computed from the logits, so that nothing overflows. The loss is NaN when a target is outside of [−V, V), as
+// ops/index.h has it; the gradient leaves such a target out.
 // With `smoothing` s the target distribution is 1 − s at the target and s spread evenly over all V (Szegedy et al. 2016,
 // arXiv:1512.00567). Throws Error unless 0 ≤ s ≤ 1.
 struct CrossEntropyOptions {

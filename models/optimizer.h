@@ -50,11 +50,11 @@ std::vector<Tensor*> memory(std::string_view op, Model& kept, const Model& model
   const std::vector<Tensor*> result = handles_of(kept);
   const Tensors params = leaves_of(model);
   const std::vector<std::string> names = names_of(model);
-  if (names != names_of(kept)) throw Error(std::string(op) + ": it was made for a model with other tensors", where);
+  if (names != names_of(kept)) throw Error(std::string(op) + ": made for a model with other tensors", where);
   for (std::size_t i = 0; i < names.size(); ++i)
-    if (!agree(result[i]->shape(), params[i].shape()))
-      throw Error(std::string(op) + ": " + names[i] + " is " + to_string(params[i].type()) + ", it was made for " +
-                      to_string(result[i]->type()),
+    if (result[i]->dtype() != params[i].dtype() || !agree(result[i]->shape(), params[i].shape()))
+      throw Error(std::string(op) + ": " + names[i] + " is " + to_string(params[i].type()) + " here and " +
+                      to_string(result[i]->type()) + " in the model that it was made for",
                   where);
   return result;
 }

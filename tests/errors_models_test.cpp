@@ -130,6 +130,7 @@ TEST_CASE("mistakes: losses and optimisers") {
       {"adam: beta is 1", [] { (void)adam(Pair{x({2}), x({3})}, {.beta1 = 1}); }},  // <-
       {"adam: a negative rate", [] { (void)adam(Pair{x({2}), x({3})}, {.lr = -1e-3}); }},  // <-
       {"average: made for another model", [] { Pair m{x({2}), x({3})}; auto mean = average(Pair{x({2}), x({5})}); mean.update(m); }},  // <-
+      {"average: another dtype", [] { Pair m{x({2}), x({3})}; auto mean = average(Pair{x({2}), x({3}, f64)}); mean.update(m); }},  // <-
       {"average: decay is 1", [] { (void)average(Pair{x({2}), x({3})}, 1); }},  // <-
       {"average: integer weights", [] { (void)average(Pair{x({2}), x({3}, i32)}); }},  // <-
       {"sgd: a negative momentum", [] { (void)sgd(Pair{x({2}), x({3})}, {.momentum = -0.5}); }},  // <-

@@ -261,7 +261,7 @@ TEST_CASE("whatever part of a vector the last columns fill, products and what fo
     const auto [p, q] = chunk<2>(matmul(x, w, broadcast_to(b, {x.size(0), b.size(0)})));
     // Starts at what all columns share.
     const Tensor r = matmul(x, w, broadcast_to(tanh(sum(b)), {x.size(0), b.size(0)}));
-    return std::tuple{sigmoid(p) * exp(q), matmul(exp(p), w) + b, r};
+    return std::tuple{sigmoid(p) * exp(q), matmul(exp(p), w) + b, r, matmul(x, w, exp(r) * mean(b))};
   };
   for (const std::string isa : {"", "sse2"})
     for (Dtype dtype : {Dtype::f32, Dtype::f64})

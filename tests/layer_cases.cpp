@@ -24,8 +24,7 @@ const std::vector<Shapes> kSignals{
 
 Tensor labels(const Tensor& logits) {
   const Shape rows(logits.shape().begin(), logits.shape().end() - 1);
-  const Tensor number = cast(iota(rows, Flattened()) * 3, Dtype::f64), classes = extent(logits.size(-1), Dtype::f64);
-  return cast(number - floor(number / classes) * classes, Dtype::i32);
+  return remainder(cast(iota(rows, Flattened()) * 3, Dtype::i32), extent(logits.size(-1), Dtype::i32));
 }
 
 }  // namespace
