@@ -157,14 +157,14 @@ class LaneEmitter {
 
   // vscalef, one register of `lanes` after the other; the parts are joined pairwise.
   Value* scale_by_register(Value* x, Value* exponent, Dtype dtype, int lanes) {
-    const bool is_f32 = dtype == Dtype::f32;
+    namespace intrinsic = llvm::Intrinsic;
+    // Of 16, 32 and 64 bytes.
+    constexpr ID of_f32[] = {intrinsic::x86_avx512_mask_scalef_ps_128, intrinsic::x86_avx512_mask_scalef_ps_256,
+                             intrinsic::x86_avx512_mask_scalef_ps_512};
+    constexpr ID of_f64[] = {intrinsic::x86_avx512_mask_scalef_pd_128, intrinsic::x86_avx512_mask_scalef_pd_256,
+                             intrinsic::x86_avx512_mask_scalef_pd_512};
     const int bytes = lanes * size_of(dtype);
-    const ID id = bytes == 64   ? is_f32 ? ID(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512)
-                                         : ID(llvm::Intrinsic::x86_avx512_mask_scalef_pd_512)
-                    : bytes == 32 ? is_f32 ? ID(llvm::Intrinsic::x86_avx512_mask_scalef_ps_256)
-                                           : ID(llvm::Intrinsic::x86_avx512_mask_scalef_pd_256)
-                    : is_f32 ? ID(llvm::Intrinsic::x86_avx512_mask_scalef_ps_128)
-                                : ID(llvm::Intrinsic::x86_avx512_mask_scalef_pd_128);
+    const ID id = (dtype == Dtype::f32 ? of_f32 : of_f64)[std::countr_zero(unsigned(bytes) / 16)];
     constexpr unsigned current_rounding = 4;  // which shorter ones take without saying
     llvm::Constant* all = llvm::ConstantInt::getAllOnesValue(b_.getIntNTy(unsigned(std::max(8, lanes))));
     std::vector<Value*> parts;
@@ -185,11 +185,9 @@ class LaneEmitter {
   }
 
   Value* scale_by_power(Value* x, Value* exponent, Dtype dtype) {
-    const int lanes = std::min(width_, 64 / size_of(dtype));
-    const int registers = width_ / lanes;
-    if (target_.isa == Isa::avx512 && lanes * size_of(dtype) >= 16 && width_ % lanes == 0 &&
-        std::has_single_bit(unsigned(lanes)) && std::has_single_bit(unsigned(registers)))
-      return scale_by_register(x, exponent, dtype, lanes);
+    const int size = size_of(dtype);
+    if (target_.isa == Isa::avx512 && std::has_single_bit(unsigned(width_)) && width_ * size >= 16)
+      return scale_by_register(x, exponent, dtype, std::min(width_, 64 / size));
     // 2^n alone leaves the range before the product does; the first product is exact, so that there is one rounding.
     llvm::Type* i32 = type(Dtype::i32);
     Value* ordered = b_.CreateSelect(b_.CreateFCmpORD(exponent, exponent), exponent, constant(dtype, 0));

@@ -243,7 +243,7 @@ TEST_CASE("products of more rows and longer sums than are taken at once are the 
                       matmul(start, w, {.transpose_b = true})};
   };
   for (Dtype dtype : {Dtype::f32, Dtype::f64})
-    for (int columns : {37, 40, 80}) {
+    for (int columns : {37, 40, 48, 80}) {
       CAPTURE(columns);
       const auto make = [&](int seed, const Shape& shape) {
         return normal(key(std::uint64_t(seed)), shape, dtype).materialized();

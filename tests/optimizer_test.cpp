@@ -44,21 +44,26 @@ void descends(Optimizer opt) {
 }
 
 // The same update run at once and recorded first: the same bits.
+template <class Step, class A, class B>
+void same_when_recorded(Step step, const A& a, const B& b) {
+  const Tensors eager = leaves_of(step(a, b));
+  auto traced = trace(step, Recorder::Captures::recorded, a, b);
+  CHECK(traced.captured.empty());
+  Tensors inputs = leaves_of(a);
+  for (const Tensor& t : leaves_of(b)) inputs.push_back(t);
+  const Tensors recorded = run(*traced.tape, inputs);
+  REQUIRE(eager.size() == recorded.size());
+  for (std::size_t i = 0; i < eager.size(); ++i) CHECK(same_bits(eager[i].materialized(), recorded[i]));
+  ++tapeloop::testing::cases;
+}
+
 template <class Optimizer>
 void records(const Optimizer& opt) {
   auto step = [](Model m, Optimizer o) {
     o.update(m, clip_by_global_norm(grad(bowl)(m), 1.0));
     return std::pair{m, o};
   };
-  const Tensors eager = leaves_of(step(model(), opt));
-  auto traced = trace(step, Recorder::Captures::recorded, model(), opt);
-  CHECK(traced.captured.empty());
-  Tensors inputs = leaves_of(model());
-  for (const Tensor& t : leaves_of(opt)) inputs.push_back(t);
-  const Tensors recorded = run(*traced.tape, inputs);
-  REQUIRE(eager.size() == recorded.size());
-  for (std::size_t i = 0; i < eager.size(); ++i) CHECK(same_bits(eager[i].materialized(), recorded[i]));
-  ++tapeloop::testing::cases;
+  same_when_recorded(step, model(), opt);
 }
 
 }  // namespace
@@ -102,14 +107,7 @@ TEST_CASE("average: an update is the same recorded as run") {
   };
   Model m = model();
   m.layer.b = row({7, 8});
-  const Tensors eager = leaves_of(step(average(model()), m));
-  auto traced = trace(step, Recorder::Captures::recorded, average(model()), m);
-  CHECK(traced.captured.empty());
-  Tensors inputs = leaves_of(average(model()));
-  for (const Tensor& t : leaves_of(m)) inputs.push_back(t);
-  const Tensors recorded = run(*traced.tape, inputs);
-  REQUIRE(eager.size() == recorded.size());
-  for (std::size_t i = 0; i < eager.size(); ++i) CHECK(same_bits(eager[i].materialized(), recorded[i]));
+  same_when_recorded(step, average(model()), m);
 }
 
 TEST_CASE("optimizer: the learning rate is a tensor that may change between updates") {
