@@ -9,15 +9,20 @@
 namespace tapeloop {
 namespace {
 
-// What a block may hold of values that cross its border, and the fewest steps that are worth a block.
-constexpr std::int64_t kBytesOfBlock = 2 << 20;
+// What a block should hold of values that cross its border, most of a usual second cache, and the fewest steps that are
+// worth a block.
+constexpr std::int64_t kBytesOfBlock = 768 << 10;
 constexpr std::int64_t kFewestSteps = 8;
 
 Extent steps_of_block(const LoweredLoop& loop) {
   Extent bytes = 0;
   for (const Type& type : values_that_may_leave(loop))
     bytes = bytes + extent_product(type.shape) * Extent(size_of(type.dtype));
-  return min(loop.length, max(Extent(kFewestSteps), Extent(kBytesOfBlock) / max(bytes, Extent(1))));
+  const Extent most = max(Extent(kFewestSteps), Extent(kBytesOfBlock) / max(bytes, Extent(1)));
+  // Blocks of nearly equal length, up to a half longer: a last one of a step or two would pass over the weights for little.
+  const Extent two = 2, one = 1, length = max(loop.length, one);
+  const Extent blocks = max(one, (two * length + most) / (two * most));
+  return min(loop.length, (length + blocks - one) / blocks);
 }
 
 Tensor blocked(const Record& r, const Tensors& in) {

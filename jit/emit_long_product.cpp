@@ -12,8 +12,8 @@ using namespace stride;
 
 namespace {
 
-constexpr std::int64_t kDepthOfChunk = 256;
-constexpr std::int64_t kRowsAtOnce = 256;  // of a chunk of the left operand: a quarter of a usual second cache
+// A chunk of so many rows of the left operand takes an eighth of a usual second cache, one of a panel a fifth.
+constexpr std::int64_t kDepthOfChunk = 768, kMostRowsAtOnce = 48;
 
 }  // namespace
 
@@ -21,6 +21,13 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
   auto at_least_one = [&](Value* x) { return b_.CreateSelect(b_.CreateICmpSGT(x, number(0)), x, number(1)); };
   const bool starts = p.start != nullptr;
+  // Parts of nearly as many rows each, in whole tiles.
+  const auto ceil_div = [&](Value* x, Value* y) {
+    return b_.CreateSDiv(b_.CreateAdd(x, b_.CreateSub(y, number(1))), y);
+  };
+  Value *rows = b_.CreateSub(row_end, row_begin), *tile_rows = number(rows_of_tile(target_, p.dtype, p.vectors));
+  Value* parts = at_least_one(ceil_div(rows, number(kMostRowsAtOnce)));
+  Value* rows_at_once = at_least_one(b_.CreateMul(ceil_div(ceil_div(rows, parts), tile_rows), tile_rows));
   for (std::size_t n = 0; n < p.terms.size(); ++n) {
     const Product::Term& term = p.terms[n];
     auto get = [&](Stride which) { return term.get(b_, which); };
@@ -30,8 +37,8 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
     Value* steps_at_once = at_least_one(b_.CreateSDiv(number(kDepthOfChunk), at_least_one(sums)));
     set(out_row, p.out_pitch);
     set(out_vector, p.vector_pitch);
-    loop(row_begin, row_end, number(kRowsAtOnce), [&](Value* begin) {
-      Value* end = smaller(b_.CreateAdd(begin, number(kRowsAtOnce)), row_end);
+    loop(row_begin, row_end, rows_at_once, [&](Value* begin) {
+      Value* end = smaller(b_.CreateAdd(begin, rows_at_once), row_end);
       // A sum of nothing is one chunk of depth zero, which writes the start.
       loop(number(0), at_least_one(step_count), steps_at_once, [&](Value* s) {
         set(steps, smaller(b_.CreateSub(step_count, s), steps_at_once));
@@ -52,7 +59,7 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
             Value* deeper = b_.CreateMul(number(kDepthOfChunk), depth_bytes);
             return b_.CreateSelect(is_last, first, b_.CreateSelect(is_last_depth, later, deeper));
           };
-          Value* a_ahead = to_next_chunk(a_bytes, a_step_bytes, b_.CreateMul(number(kRowsAtOnce), row_bytes));
+          Value* a_ahead = to_next_chunk(a_bytes, a_step_bytes, b_.CreateMul(rows_at_once, row_bytes));
           Value* b_ahead = to_next_chunk(b_bytes, b_step_bytes, number(0));
           for_panels([&](Value* panel, std::int64_t valid) {
             const std::int64_t used = p.panels.used(valid);
