@@ -12,22 +12,22 @@ using namespace stride;
 
 namespace {
 
-// A chunk of so many rows of the left operand takes an eighth of a usual second cache, one of a panel a fifth.
-constexpr std::int64_t kDepthOfChunk = 768, kMostRowsAtOnce = 48;
+// A chunk of the left operand takes an eighth of a usual second cache, one of a panel a fifth.
+constexpr std::int64_t kDepthOfChunk = 768, kElementsOfChunk = 36 << 10, kFewestRowsAtOnce = 72, kMostRowsAtOnce = 480;
 
 }  // namespace
 
 void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_end, const PanelLoop& for_panels) {
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
-  auto at_least_one = [&](Value* x) { return b_.CreateSelect(b_.CreateICmpSGT(x, number(0)), x, number(1)); };
+  auto at_least = [&](std::int64_t n, Value* x) {
+    return b_.CreateSelect(b_.CreateICmpSGT(x, number(n)), x, number(n));
+  };
+  auto at_least_one = [&](Value* x) { return at_least(1, x); };
   const bool starts = p.start != nullptr;
-  // Parts of nearly as many rows each, in whole tiles.
   const auto ceil_div = [&](Value* x, Value* y) {
     return b_.CreateSDiv(b_.CreateAdd(x, b_.CreateSub(y, number(1))), y);
   };
   Value *rows = b_.CreateSub(row_end, row_begin), *tile_rows = number(rows_of_tile(target_, p.dtype, p.vectors));
-  Value* parts = at_least_one(ceil_div(rows, number(kMostRowsAtOnce)));
-  Value* rows_at_once = at_least_one(b_.CreateMul(ceil_div(ceil_div(rows, parts), tile_rows), tile_rows));
   for (std::size_t n = 0; n < p.terms.size(); ++n) {
     const Product::Term& term = p.terms[n];
     auto get = [&](Stride which) { return term.get(b_, which); };
@@ -35,6 +35,12 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
     Value *step_count = get(steps), *sums = get(depth), *row_bytes = get(a_row);
     Value *a_bytes = get(a_depth), *b_bytes = get(b_depth), *a_step_bytes = get(a_step), *b_step_bytes = get(b_step);
     Value* steps_at_once = at_least_one(b_.CreateSDiv(number(kDepthOfChunk), at_least_one(sums)));
+    // Parts of nearly as many rows each, in whole tiles.
+    Value* fits = b_.CreateSDiv(number(kElementsOfChunk),
+                                smaller(at_least_one(b_.CreateMul(sums, step_count)), number(kDepthOfChunk)));
+    fits = at_least(kFewestRowsAtOnce, smaller(fits, number(kMostRowsAtOnce)));
+    Value* parts = at_least_one(ceil_div(rows, fits));
+    Value* rows_at_once = at_least_one(b_.CreateMul(ceil_div(ceil_div(rows, parts), tile_rows), tile_rows));
     set(out_row, p.out_pitch);
     set(out_vector, p.vector_pitch);
     loop(row_begin, row_end, rows_at_once, [&](Value* begin) {
