@@ -164,6 +164,7 @@ class Emitter {
   llvm::Value* value_of_row(Id id, const Indices& at);
   Index place_in(const Frame& frame, Id id, const Indices& at);
   void ask_ahead(Frame& frame, Id id, const Index& place);
+  void ask_rows_ahead(Frame& frame, Id id, Indices at);
 
   // emit_tile.cpp, emit_product.cpp, emit_long_product.cpp, emit_small_product.cpp
   llvm::Function* tile_function(Dtype dtype, const TileKind& kind);

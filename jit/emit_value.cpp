@@ -9,6 +9,7 @@
 #include "jit/emit_lanes.h"
 #include "jit/pack.h"
 #include "jit/steps.h"
+#include "jit/tile.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -19,6 +20,8 @@ namespace tapeloop {
 using llvm::Value;
 
 namespace {
+
+constexpr std::int64_t kRowsAhead = 32;
 
 std::string key_of(Id id, const Indices& at, Value* mask, int width) {
   std::string key(reinterpret_cast<const char*>(&id), sizeof id);
@@ -217,6 +220,15 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
   throw InternalError(fmt::format("emit: no code for the view {}", r.op->name), r.where);
 }
 
+// A panel takes a few lines of each row of an operand, which no hardware foresees: some rows ahead are asked for.
+void Emitter::ask_rows_ahead(Frame& frame, Id id, Indices at) {
+  Index& row = at[at.size() - 2];
+  if (width_ == 1 || !frame.plan->stored[id] || row.step != 0 || row.vector || at.back().vector) return;
+  row.base = b_.CreateAdd(row.base, number(kRowsAhead));
+  const Record& r = frame[id];
+  ask_for(b_, b_.CreateGEP(element(r.type.dtype), pointer_of(frame, id), linear(r.type.shape, at).base), Near::first);
+}
+
 // [steps…, panel, k, stream, column] ← [steps…, k, stream · columns + panel · width + column] of the operand that the stream
 // belongs to; zero beyond the last column.
 Value* Emitter::pull_pack(Frame& frame, Id id, const Indices& at, Value* mask) {
@@ -238,6 +250,7 @@ Value* Emitter::pull_pack(Frame& frame, Id id, const Indices& at, Value* mask) {
     Indices place(at.begin(), at.begin() + std::ptrdiff_t(lead));
     place.push_back(transpose ? position : k);
     place.push_back(transpose ? k : position);
+    ask_rows_ahead(frame, operand, place);
     Value* here = both;
     if (r.in.size() > 1)
       here = b_.CreateAnd(both, splat(b_.CreateAnd(b_.CreateICmpSGE(stream.base, number(first)),
