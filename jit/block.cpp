@@ -14,15 +14,12 @@ namespace {
 constexpr std::int64_t kBytesOfBlock = 768 << 10;
 constexpr std::int64_t kFewestSteps = 8;
 
-Extent steps_of_block(const LoweredLoop& loop) {
+// How many steps a block may have: the blocks of a loop are of nearly equal length (see Emitter::emit_turns).
+Extent most_steps(const LoweredLoop& loop) {
   Extent bytes = 0;
   for (const Type& type : values_that_may_leave(loop))
     bytes = bytes + extent_product(type.shape) * Extent(size_of(type.dtype));
-  const Extent most = max(Extent(kFewestSteps), Extent(kBytesOfBlock) / max(bytes, Extent(1)));
-  // Blocks of nearly equal length, up to a half longer: a last one of a step or two would pass over the weights for little.
-  const Extent two = 2, one = 1, length = max(loop.length, one);
-  const Extent blocks = max(one, (two * length + most) / (two * most));
-  return min(loop.length, (length + blocks - one) / blocks);
+  return min(loop.length, max(Extent(kFewestSteps), Extent(kBytesOfBlock) / max(bytes, Extent(1))));
 }
 
 Tensor blocked(const Record& r, const Tensors& in) {
@@ -33,7 +30,9 @@ Tensor blocked(const Record& r, const Tensors& in) {
   if (inner.is_blocked() || short_loop || values_that_may_leave(inner).empty())
     return record(loop_op, in, inner.attrs(), r.where);
 
-  outer.most = steps_of_block(inner);
+  outer.most = most_steps(inner);
+  // A symbol that is 1 now would be a number, and the code right for no other length.
+  if (outer.most.value() == 1) return record(loop_op, in, inner.attrs(), r.where);
   outer.block = Extent::symbol(outer.most.value());
   inner.length = outer.block;
   inner.history.assign(inner.history.size(), -1);

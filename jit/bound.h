@@ -11,9 +11,9 @@
 // A call allocates nothing, takes no lock and makes no system call; it runs on the calling thread, and one thread at a time
 // may use a Bound. bound.function() and bound.context() make the same call for C: function(context).
 //
-// Denormals are flushed during a call. A thread that flushes them anyway, as audio threads do, or that holds a FlushDenormals
-// (ad/denormals.h) around its loop spares every call the two changes of mode: up to 50 ns on an AMD Zen 5, where they cost
-// nothing in one process and that much in the next.
+// Denormals are flushed during a call, as operands and as results (TAPELOOP_DENORMALS=1: they are not). A thread that does so
+// anyway, as audio threads do, or that holds a FlushDenormals (ad/denormals.h) around its loop spares every call the two
+// changes of mode: up to 50 ns on an AMD Zen 5, where they cost nothing in one process and that much in the next.
 #pragma once
 
 #include <memory>

@@ -128,6 +128,7 @@ class Emitter {
   llvm::Value* pull_record(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_view(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_source(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
+  void ask_rows_ahead(Frame& frame, Id id, Indices at);
   llvm::Value* pull_pack(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   llvm::Value* pull_gather(Frame& frame, Id id, const Indices& at, llvm::Value* mask);
   bool is_flat(const Frame& frame, Id id) const;
@@ -164,7 +165,6 @@ class Emitter {
   llvm::Value* value_of_row(Id id, const Indices& at);
   Index place_in(const Frame& frame, Id id, const Indices& at);
   void ask_ahead(Frame& frame, Id id, const Index& place);
-  void ask_rows_ahead(Frame& frame, Id id, Indices at);
 
   // emit_tile.cpp, emit_product.cpp, emit_long_product.cpp, emit_small_product.cpp
   llvm::Function* tile_function(Dtype dtype, const TileKind& kind);

@@ -165,15 +165,22 @@ void Emitter::emit_turns(LoopFrame& f) {
   const Plan& body = *f.inner.plan;
   Value* length = extent(loop.length);
   const bool blocked = loop.is_blocked();
-  Value* stride = blocked ? extent(loop.most) : number(1);
+  // Blocks are of nearly equal length: a last one of a step or two would pass over all weights for little.
+  Value* turns = length;
+  if (blocked) {
+    Value* most = extent(loop.most);
+    most = b_.CreateSelect(b_.CreateICmpSGT(most, number(0)), most, number(1));
+    turns = b_.CreateSDiv(b_.CreateAdd(length, b_.CreateSub(most, number(1))), most);
+  }
+  const auto begin_of = [&](Value* turn) { return blocked ? b_.CreateSDiv(b_.CreateMul(turn, length), turns) : turn; };
   Value* apart = nullptr;
   if (runs(Pass::rows_apart) && keeps_rows_apart(body, loop.constants, loop.states))
     apart = shares_rows(extent(body.nests[0].space[0]));
   if (blocked) layout_.blocks.emplace_back(loop.block.resolved(), loop.most);
-  this->loop(number(0), length, stride, [&](Value* begin) {
-    Value* steps = stride;
+  this->loop(number(0), turns, number(1), [&](Value* turn) {
+    Value *begin = begin_of(turn), *steps = number(1);
     if (blocked) {
-      steps = smaller(b_.CreateSub(length, begin), stride);
+      steps = b_.CreateSub(begin_of(b_.CreateAdd(turn, number(1))), begin);
       bound_.emplace_back(loop.block.symbol(), steps);
     }
     Value* t = loop.reverse ? b_.CreateSub(b_.CreateSub(length, begin), steps) : begin;
@@ -196,7 +203,7 @@ void Emitter::emit_turns(LoopFrame& f) {
     for (std::size_t i = 0; i < loop.states; ++i)
       f.inner.slot[i] =
           body.states[i].y >= 0 ? f.inner.slot[std::size_t(body.states[i].y)] : b_.CreateLoad(b_.getPtrTy(), f.next[i]);
-    Value* outer_step = std::exchange(step_, begin);
+    Value* outer_step = std::exchange(step_, turn);
     emit_nests(f.inner, apart);
     step_ = outer_step;
     for (std::size_t i = 0; i < loop.states; ++i) {

@@ -21,7 +21,7 @@ using llvm::Value;
 
 namespace {
 
-constexpr std::int64_t kRowsAhead = 32;
+constexpr std::int64_t kRowsAhead = 32;  // of an operand that is packed, asked for before they are read
 
 std::string key_of(Id id, const Indices& at, Value* mask, int width) {
   std::string key(reinterpret_cast<const char*>(&id), sizeof id);

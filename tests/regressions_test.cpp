@@ -12,6 +12,7 @@
 #include "ops/matmul.h"
 #include "ops/normalize.h"
 #include "ops/prefix.h"
+#include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/scan.h"
 #include "ops/shape.h"
@@ -178,4 +179,25 @@ TEST_CASE("regressions: a loss that is an argument is blamed on the user's line"
     CHECK(std::string(error.what()).find("regressions_test.cpp") != std::string::npos);
   }
   ++testing::cases;
+}
+
+TEST_CASE("regressions: a loop of one step when it is compiled, over a part of a sequence, takes every length") {
+  auto loss = [](const Tensor& w, const Tensor& xs) {
+    auto step = [&](const Tensor& h, const Tensor& x) {
+      const Tensor next = tanh(matmul(h, w) + matmul(x, w));
+      return std::pair{next, next};
+    };
+    return sum(square(scan(step, zeros({2, 3}, Dtype::f64), slice(xs, 0, 1)).second));
+  };
+  auto both = [&](const Tensor& w, const Tensor& xs) { return value_and_grad<0, 1>(loss)(w, xs); };
+  auto compiled = jit(both);
+  const Tensor w = numbers({0.1, 0.2, 0.3, -0.4, 0.5, -0.6, 0.7, 0.8, -0.9}, {3, 3});
+  for (int steps : {2, 10, 3, 40, 1}) {
+    CAPTURE(steps);
+    const Tensor xs = normal(key(1), {steps, 2, 3}, Dtype::f64).materialized();
+    const Tensors expected = leaves_of(both(w, xs)), got = leaves_of(compiled(w, xs));
+    REQUIRE(expected.size() == got.size());
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], expected[i]));
+    ++testing::cases;
+  }
 }
