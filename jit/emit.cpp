@@ -26,6 +26,8 @@ Emitter::Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const T
 
 Value* Emitter::number(std::int64_t value) { return b_.getInt64(std::uint64_t(value)); }
 Value* Emitter::smaller(Value* x, Value* y) { return b_.CreateSelect(b_.CreateICmpSLT(x, y), x, y); }
+Value* Emitter::larger(Value* x, Value* y) { return b_.CreateSelect(b_.CreateICmpSGT(x, y), x, y); }
+Value* Emitter::ceil_div(Value* x, Value* y) { return b_.CreateSDiv(b_.CreateAdd(x, b_.CreateSub(y, number(1))), y); }
 
 // Loaded once, where the function begins; what depends on the size of a block is worked out where it is needed.
 Value* Emitter::extent(const Extent& e) {
@@ -190,7 +192,7 @@ void Emitter::for_lines(const Shape& shape, std::size_t axis, bool in_vectors, I
 
 // This thread's part of 0 … count, in multiples of `grain`. Contiguous, and the same for every run.
 std::pair<Value*, Value*> Emitter::share(Value* count, std::int64_t grain) {
-  Value* pieces = b_.CreateSDiv(b_.CreateAdd(count, number(grain - 1)), number(grain));
+  Value* pieces = ceil_div(count, number(grain));
   auto bound = [&](Value* thread) {
     Value* piece = b_.CreateSDiv(b_.CreateMul(pieces, thread), threads_);
     Value* position = b_.CreateMul(piece, number(grain));

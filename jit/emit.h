@@ -195,6 +195,8 @@ class Emitter {
 
   llvm::Value* number(std::int64_t value);
   llvm::Value* smaller(llvm::Value* x, llvm::Value* y);
+  llvm::Value* larger(llvm::Value* x, llvm::Value* y);
+  llvm::Value* ceil_div(llvm::Value* x, llvm::Value* y);  // of a number that is not negative by one that is positive
   llvm::Value* extent(const Extent& extent);
   llvm::Value* bound_extent(const Extent& extent);
   llvm::Value* memory(const MemoryEntry& entry, int* index = nullptr);

@@ -90,8 +90,7 @@ void Emitter::emit_channels(LoopFrame& f, const Channels& c) {
   if (is_whole(space.back())) {
     walk(number(0), whole, false, most);
   } else if (target_.isa == Isa::avx512) {
-    walk(number(0), b_.CreateSDiv(b_.CreateAdd(length, number(kLanesOfVector - 1)), number(kLanesOfVector)), true,
-         most);
+    walk(number(0), ceil_div(length, number(kLanesOfVector)), true, most);
   } else {
     // Masks are dear: what is left of a line is computed lane by lane.
     walk(number(0), whole, false, most);

@@ -19,12 +19,8 @@ constexpr std::int64_t kDepthOfChunk = 768, kElementsOfChunk = 36 << 10, kFewest
 
 void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_end, const PanelLoop& for_panels) {
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
-  auto at_least = [&](std::int64_t n, Value* x) {
-    return b_.CreateSelect(b_.CreateICmpSGT(x, number(n)), x, number(n));
-  };
-  auto at_least_one = [&](Value* x) { return at_least(1, x); };
+  auto at_least_one = [&](Value* x) { return larger(x, number(1)); };
   const bool starts = p.start != nullptr;
-  auto ceil_div = [&](Value* x, Value* y) { return b_.CreateSDiv(b_.CreateAdd(x, b_.CreateSub(y, number(1))), y); };
   Value *rows = b_.CreateSub(row_end, row_begin), *tile_rows = number(rows_of_tile(target_, p.dtype, p.vectors));
   for (std::size_t n = 0; n < p.terms.size(); ++n) {
     const Product::Term& term = p.terms[n];
@@ -36,7 +32,7 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
     // Parts of nearly as many rows each, in whole tiles.
     Value* depth_of_chunk = b_.CreateMul(smaller(sums, number(kDepthOfChunk)), smaller(step_count, steps_at_once));
     Value* fits = b_.CreateSDiv(number(kElementsOfChunk), at_least_one(depth_of_chunk));
-    fits = at_least(kFewestRowsAtOnce, smaller(fits, number(kMostRowsAtOnce)));
+    fits = larger(smaller(fits, number(kMostRowsAtOnce)), number(kFewestRowsAtOnce));
     Value* parts = at_least_one(ceil_div(rows, fits));
     Value* rows_at_once = at_least_one(b_.CreateMul(ceil_div(ceil_div(rows, parts), tile_rows), tile_rows));
     set(out_row, p.out_pitch);

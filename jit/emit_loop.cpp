@@ -166,12 +166,7 @@ void Emitter::emit_turns(LoopFrame& f) {
   Value* length = extent(loop.length);
   const bool blocked = loop.is_blocked();
   // Blocks are of nearly equal length: a last one of a step or two would pass over all weights for little.
-  Value* turns = length;
-  if (blocked) {
-    Value* most = extent(loop.most);
-    most = b_.CreateSelect(b_.CreateICmpSGT(most, number(0)), most, number(1));
-    turns = b_.CreateSDiv(b_.CreateAdd(length, b_.CreateSub(most, number(1))), most);
-  }
+  Value* turns = blocked ? ceil_div(length, larger(extent(loop.most), number(1))) : length;
   const auto begin_of = [&](Value* turn) { return blocked ? b_.CreateSDiv(b_.CreateMul(turn, length), turns) : turn; };
   Value* apart = nullptr;
   if (runs(Pass::rows_apart) && keeps_rows_apart(body, loop.constants, loop.states))

@@ -162,10 +162,8 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
   // As many rows at a time as stay in the cache while all panels pass.
   Value* row_bytes =
       b_.CreateMul(extent(a[a.size() - (r.attrs.flag("transpose_a") ? 2 : 1)]), number(size_of(p.dtype)));
-  Value* fits = b_.CreateSDiv(number(kBytesOfRows),
-                              b_.CreateSelect(b_.CreateICmpSGT(row_bytes, number(0)), row_bytes, number(1)));
-  fits = b_.CreateSelect(b_.CreateICmpSLT(fits, number(48)), number(48),
-                         b_.CreateSelect(b_.CreateICmpSGT(fits, number(480)), number(480), fits));
+  Value* fits = b_.CreateSDiv(number(kBytesOfRows), larger(row_bytes, number(1)));
+  fits = larger(smaller(fits, number(480)), number(48));
   loop(row_begin, row_end, fits, [&](Value* begin) {
     Value* end = smaller(b_.CreateAdd(begin, fits), row_end);
     for_panels([&](Value* panel, std::int64_t valid) { emit_panel(p, frame, panel, valid, begin, end); });
@@ -176,8 +174,8 @@ void Emitter::emit_product(const Nest& nest, Frame& frame) {
 void Emitter::for_tiles(const Product& p, int vectors, Value* row_begin, Value* row_end, const TileBody& body) {
   const int most = rows_of_tile(target_, p.dtype, vectors);
   Value* rows = b_.CreateSub(row_end, row_begin);
-  Value* tiles = b_.CreateSDiv(b_.CreateAdd(rows, number(most - 1)), number(most));
-  Value *height = b_.CreateSDiv(rows, b_.CreateSelect(b_.CreateICmpEQ(tiles, number(0)), number(1), tiles)),
+  Value* tiles = ceil_div(rows, number(most));
+  Value *height = b_.CreateSDiv(rows, larger(tiles, number(1))),
         *taller = b_.CreateSub(rows, b_.CreateMul(height, tiles));
   loop(number(0), tiles, number(1), [&](Value* i) {
     Value* above = smaller(i, taller);
