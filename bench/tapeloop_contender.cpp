@@ -98,7 +98,7 @@ Solution streaming(const Row& row) {
   auto step = jit([](const Cell& cell, const auto& state, const Tensor& x) { return cell(state, x); });
   const Inputs<Cell> in(row);
   auto bound = std::make_shared<Bound>(step.bind(in.cell, in.state, at(in.xs, 0, 0)));
-  return {[bound] { (*bound)(); }, 0, true};
+  return {.solve = [bound] { (*bound)(); }, .in_real_time = true};
 }
 
 // From a C++ function to machine code that has run once: what the first call of a new function takes beyond the next.

@@ -64,7 +64,7 @@ Value* Emitter::bound_extent(const Extent& e) {
     case Extent::Form::min:
       return smaller(a, b);
     default:
-      return b_.CreateSelect(b_.CreateICmpSLT(a, b), b, a);
+      return larger(a, b);
   }
 }
 

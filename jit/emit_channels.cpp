@@ -72,7 +72,7 @@ void Emitter::emit_channels(LoopFrame& f, const Channels& c) {
       return group;
     };
     Value* steps = extent(f.loop.length);
-    Value* all_steps = b_.CreateSelect(b_.CreateICmpSLT(steps, number(1)), number(1), steps);
+    Value* all_steps = larger(steps, number(1));
     // Where a step is long, what it reads and writes of each tensor lies far from what the next one does: then a page of
     // each is taken through some steps before the next page.
     Value* block = b_.CreateSelect(b_.CreateICmpSGT(vectors, number(kVectorsOfTile)), number(kStepsOfTile), all_steps);

@@ -102,8 +102,7 @@ void Emitter::ask_ahead(Frame& frame, Id id, const Index& place) {
   if (frame.plan->passing[frame.plan->alias_of[id].owner]) return;
   Value* row = number(1);
   for (std::size_t axis = rows_.place.size(); axis < shape.size(); ++axis) row = b_.CreateMul(row, extent(shape[axis]));
-  Value* least = number(kElementsAhead);
-  Value* ahead = b_.CreateAdd(place.base, b_.CreateSelect(b_.CreateICmpSLT(row, least), least, row));
+  Value* ahead = b_.CreateAdd(place.base, larger(row, number(kElementsAhead)));
   Value* address = b_.CreateGEP(element(frame[id].type.dtype), pointer_of(frame, id), ahead);
   ask_for(b_, address, Near::first);
 }
