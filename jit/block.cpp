@@ -5,13 +5,15 @@
 #include "jit/hoist.h"
 #include "jit/loop.h"
 #include "jit/rebuild.h"
+#include "jit/target.h"
 
 namespace tapeloop {
 namespace {
 
-// What a block should hold of values that cross its border, most of a usual second cache, and the fewest steps that are
-// worth a block.
-constexpr std::int64_t kBytesOfBlock = 768 << 10;
+// What a block should hold of values that cross its border: most of the second cache, whatever of it is beyond 1 MB.
+std::int64_t bytes_of_block() { return std::min<std::int64_t>(host_target().cache_bytes, 1 << 20) / 4 * 3; }
+
+// The fewest steps that are worth a block.
 constexpr std::int64_t kFewestSteps = 8;
 
 // How many steps a block may have: the blocks of a loop are of nearly equal length (see Emitter::emit_turns).
@@ -19,7 +21,7 @@ Extent most_steps(const LoweredLoop& loop) {
   Extent bytes = 0;
   for (const Type& type : values_that_may_leave(loop))
     bytes = bytes + extent_product(type.shape) * Extent(size_of(type.dtype));
-  return min(loop.length, max(Extent(kFewestSteps), Extent(kBytesOfBlock) / max(bytes, Extent(1))));
+  return min(loop.length, max(Extent(kFewestSteps), Extent(bytes_of_block()) / max(bytes, Extent(1))));
 }
 
 Tensor blocked(const Record& r, const Tensors& in) {

@@ -31,8 +31,9 @@ bool is_product(const Record& r) {
 // Chunks of columns that are no whole vectors make an operand larger. That pays only as long as it stays in the cache, with
 // another as large.
 constexpr std::int64_t kBytesOfCache = 48 << 10;
-bool stays_small(std::int64_t bytes, std::int64_t columns) {
-  const std::int64_t whole = (columns + kLanes - 1) / kLanes * kLanes;
+bool stays_small(Dtype dtype, std::int64_t bytes, std::int64_t columns) {
+  const Panels panels = Panels::of(dtype, 1, columns);
+  const std::int64_t whole = (columns + panels.lanes - 1) / panels.lanes * panels.lanes;
   return whole == columns || 2 * bytes / std::max<std::int64_t>(columns, 1) * whole <= kBytesOfCache;
 }
 
@@ -59,7 +60,8 @@ class Sinker {
       const Record& r = t_[id];
       const bool goes_on = is_product(r) && r.in.size() == 3 && follows_[r.in[2]];
       const Shape& shape = r.type.shape;
-      if (taken[id] >= 2 && (follows_[id] || goes_on) && stays_small(bytes[id], shape[1].value() / taken[id]))
+      if (taken[id] >= 2 && (follows_[id] || goes_on) &&
+          stays_small(r.type.dtype, bytes[id], shape[1].value() / taken[id]))
         chunks_[id] = taken[id];
       if (chunks_[id] == 0) continue;
       for (std::size_t k = is_product(r) ? 1 : 0; k < r.in.size(); ++k)

@@ -26,6 +26,7 @@ class Value;
 
 namespace tapeloop {
 struct TileKind;
+struct Panels;
 struct Channels;
 
 // A piece of memory the program needs: an argument, a result, a constant, or a part of the arena that is alive from one
@@ -136,6 +137,8 @@ class Emitter {
   llvm::Value* load(llvm::Value* pointer, Dtype dtype, const Index& offset, llvm::Value* mask);
   void store(llvm::Value* pointer, Dtype dtype, const Index& offset, llvm::Value* value, llvm::Value* mask);
   void write(Frame& frame, const Write& write, const Indices& at, llvm::Value* value, llvm::Value* mask);
+  void write_to_panels(llvm::Value* pointer, const Type& type, const Panels& panels, int stream, const Indices& at,
+                       llvm::Value* value, llvm::Value* mask);
   llvm::Value* positions(const Index& index);
   llvm::Value* splat(llvm::Value* scalar);
   llvm::Value* literal(Dtype dtype, double value);

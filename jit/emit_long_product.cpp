@@ -66,7 +66,7 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
             const int vectors = int(p.panels.streams * used);
             llvm::Function* code = tile_function(p.dtype, {.vectors = vectors,
                                                            .used = int(used),
-                                                           .columns = int(Panels::columns_in(valid, used - 1)),
+                                                           .columns = int(p.panels.columns_in(valid, used - 1)),
                                                            .a_depth = term.known_a_depth,
                                                            .b_depth = term.known_b_depth});
             Value* right = at(b, b_.CreateMul(panel, term.panel_bytes));
@@ -82,7 +82,9 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
               // Where the next tile starts, most likely.
               loop(count, b_.CreateMul(count, number(2)), number(1), [&](Value* i) {
                 Value* next = at(in, b_.CreateMul(i, get(in_row)));
-                for (int v = 0; v < vectors; ++v)
+                // Vectors that are neighbours may share a line.
+                const int each = p.panels.streams > 1 ? 1 : std::max(1, int(kBytesOfLine / p.vector_bytes()));
+                for (int v = 0; v < vectors; v += each)
                   ask_for(b_, at(next, b_.CreateMul(get(in_vector), number(v))), Near::second);
               });
               b_.CreateCall(code, {term.table, count, at(a, b_.CreateMul(row, row_bytes)), right, in, out,

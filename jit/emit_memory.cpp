@@ -2,6 +2,8 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 
+#include <numeric>
+
 #include "ad/arithmetic.h"
 #include "jit/element.h"
 #include "jit/emit.h"
@@ -122,18 +124,34 @@ void Emitter::store(Value* pointer, Dtype dtype, const Index& offset, Value* val
   }
 }
 
+// [panel][k][stream][column]. A vector no wider than those of the panel fits as a whole, since a panel is made of whole
+// vectors; of a wider one each part goes to where its columns are, if they exist.
+void Emitter::write_to_panels(Value* pointer, const Type& type, const Panels& panels, int stream, const Indices& at,
+                              Value* value, Value* mask) {
+  const int all = width_, part = int(std::gcd<std::int64_t>(all, panels.panel_columns()));
+  Value *columns = number(panels.panel_columns()), *depth = extent(type.shape[type.shape.size() - 3]);
+  for (int first = 0; first < all; first += part) {
+    Value *column = b_.CreateAdd(at[1].base, number(first)), *here = value, *exists = nullptr;
+    if (part < all) {
+      std::vector<int> lanes_of_part(std::size_t(part), first);
+      std::iota(lanes_of_part.begin(), lanes_of_part.end(), first);
+      here = b_.CreateShuffleVector(value, lanes_of_part);
+      if (mask && first > 0)
+        exists = b_.CreateVectorSplat(unsigned(part), b_.CreateExtractElement(mask, std::uint64_t(first)));
+    }
+    Value* panel = b_.CreateMul(b_.CreateSDiv(column, columns), depth);
+    Value* row = b_.CreateAdd(b_.CreateMul(b_.CreateAdd(panel, at[0].base), number(panels.streams)), number(stream));
+    width_ = part;
+    store(pointer, type.dtype,
+          Index{b_.CreateAdd(b_.CreateMul(row, columns), b_.CreateSRem(column, columns)), 1, nullptr}, here, exists);
+    width_ = all;
+  }
+}
+
 void Emitter::write(Frame& frame, const Write& w, const Indices& at, Value* value, Value* mask) {
   Value* pointer = w.slot >= 0 ? frame.slot[std::size_t(w.slot)] : pointer_of(frame, w.target);
   const Type& type = frame[w.target].type;
-  if (w.stream >= 0) {
-    // [panel][k][stream][column]; a whole vector fits, since a panel is made of whole vectors.
-    const Panels panels(frame[w.target].attrs);
-    Value* width = number(panels.panel_columns());
-    Value* panel = b_.CreateMul(b_.CreateSDiv(at[1].base, width), extent(type.shape[type.shape.size() - 3]));
-    Value* row = b_.CreateAdd(b_.CreateMul(b_.CreateAdd(panel, at[0].base), number(panels.streams)), number(w.stream));
-    const Index place{b_.CreateAdd(b_.CreateMul(row, width), b_.CreateSRem(at[1].base, width)), 1, nullptr};
-    return store(pointer, type.dtype, place, value, nullptr);
-  }
+  if (w.stream >= 0) return write_to_panels(pointer, type, Panels(frame[w.target].attrs), w.stream, at, value, mask);
   if (flat_) return store(pointer, type.dtype, at[0], value, mask);
   Indices place = at;
   if (!(w.offset.is_number() && w.offset.value() == 0)) {

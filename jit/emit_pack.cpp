@@ -1,5 +1,5 @@
-// Packing the transpose of a matrix: sixteen rows are read as vectors, turned into columns in registers, and written. (What
-// is packed as it lies is a map like any other.)
+// Packing the transpose of a matrix: as many rows as a vector has lanes are read as vectors, turned into columns in registers,
+// and written. (What is packed as it lies is a map like any other.)
 #include <llvm/IR/IRBuilder.h>
 
 #include "jit/emit.h"
@@ -11,10 +11,10 @@ using llvm::Value;
 
 namespace {
 
-// Sixteen vectors as the rows of a square, and the same square by columns. In each of four rounds vector i takes every other
-// of two vectors: of i/2 and i/2 + 8, low halves in even, high halves in odd places.
+// Vectors as the rows of a square of n, and the same square by columns. In each of log2(n) rounds vector i takes every other
+// of two vectors: of i/2 and (i + n)/2, low halves in even, high halves in odd places.
 void transpose(llvm::IRBuilderBase& b, std::vector<Value*>& square) {
-  const int n = int(kLanes);
+  const int n = int(square.size());
   std::vector<int> low, high;
   for (int i = 0; i < n / 2; ++i) {
     low.insert(low.end(), {i, i + n});
@@ -45,7 +45,8 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
   const Panels panels(r.attrs);
   const Dtype dtype = r.type.dtype;
   Value *out = pointer_of(frame, nest.root), *depth = extent(r.type.shape[1]);
-  Value* whole = b_.CreateAnd(depth, number(-kLanes));
+  Value* whole = b_.CreateAnd(depth, number(-panels.lanes));
+  width_ = int(panels.lanes);
   const auto [begin, end] = share(number(panels.count()), 1);
   loop(begin, end, number(1), [&](Value* panel) {
     Value* first_column = b_.CreateMul(panel, number(panels.panel_columns()));
@@ -54,13 +55,13 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
       const std::int64_t streams = panels.streams_of(frame[operand].type.shape[0].value());
       // `vector` counts the vectors of this operand in a row of the panel.
       loop(number(0), number(streams * panels.width), number(1), [&](Value* vector) {
-        Value* offset = b_.CreateMul(b_.CreateURem(vector, number(panels.width)), number(kLanes));
+        Value* offset = b_.CreateMul(b_.CreateURem(vector, number(panels.width)), number(panels.lanes));
         Value* column = b_.CreateAdd(first_column, offset);
         Value* base = b_.CreateMul(b_.CreateUDiv(vector, number(panels.width)), number(panels.columns));
         const auto block = [&](Value* k, Value* mask) {
           known_.clear();
           std::vector<Value*> square;
-          for (int i = 0; i < kLanes; ++i) {
+          for (int i = 0; i < panels.lanes; ++i) {
             // What lies beyond the last column is undefined, but it must not be read from beyond the operand.
             Value* c = b_.CreateAdd(column, number(i));
             c = smaller(c, number(panels.columns - 1));
@@ -69,11 +70,11 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
           }
           transpose(b_, square);
           Value* line = b_.CreateAdd(b_.CreateMul(panel, depth), k);
-          for (std::int64_t i = 0; i < kLanes; ++i) {
+          for (std::int64_t i = 0; i < panels.lanes; ++i) {
             Value* row = b_.CreateMul(b_.CreateAdd(line, number(i)), number(panels.vectors()));
             Value* place = b_.CreateAdd(row, b_.CreateAdd(number(stream * panels.width), vector));
             const auto put = [&] {
-              store(out, dtype, Index{b_.CreateMul(place, number(kLanes)), 1, nullptr}, square[std::size_t(i)],
+              store(out, dtype, Index{b_.CreateMul(place, number(panels.lanes)), 1, nullptr}, square[std::size_t(i)],
                     nullptr);
             };
             if (mask)
@@ -82,7 +83,7 @@ void Emitter::emit_transposed_pack(const Nest& nest, Frame& frame) {
               put();
           }
         };
-        loop(number(0), whole, number(kLanes), [&](Value* k) { block(k, nullptr); });
+        loop(number(0), whole, number(panels.lanes), [&](Value* k) { block(k, nullptr); });
         if_then(b_.CreateICmpSLT(whole, depth),
                 [&] { block(whole, b_.CreateICmpSLT(positions(Index{whole, 1, nullptr}), splat(depth))); });
       });

@@ -29,10 +29,11 @@ Value* Emitter::Product::to_next_panel(llvm::IRBuilderBase& b, const Term& term,
 }
 
 Value* Emitter::Product::line_ahead(llvm::IRBuilderBase& b, const Term& term, Value* tile, int side_by_side) const {
-  Value* count = b.getInt64(std::uint64_t(side_by_side));
-  Value* vector = b.CreateMul(b.CreateURem(tile, count), b.getInt64(std::uint64_t(kLanes * size_of(dtype))));
-  Value* k = b.CreateURem(b.CreateUDiv(tile, count), b.getInt64(kUnrolled));
-  return b.CreateAdd(vector, b.CreateMul(k, term.get(b, b_depth)));
+  const std::int64_t bytes = vector_bytes();
+  Value* lines = b.getInt64(std::uint64_t((side_by_side * bytes + kBytesOfLine - 1) / kBytesOfLine));
+  Value* line = b.CreateMul(b.CreateURem(tile, lines), b.getInt64(kBytesOfLine));
+  Value* k = b.CreateURem(b.CreateUDiv(tile, lines), b.getInt64(kUnrolled));
+  return b.CreateAdd(line, b.CreateMul(k, term.get(b, b_depth)));
 }
 
 Value* Emitter::Product::Term::get(llvm::IRBuilderBase& builder, Stride which) const {
@@ -45,14 +46,15 @@ void Emitter::Product::Term::set(llvm::IRBuilderBase& builder, Stride which, Val
 
 // What does not change from tile to tile.
 void Emitter::begin_product(Product& p, Frame& frame) {
-  const std::int64_t size = size_of(p.dtype);
+  const std::int64_t size = size_of(p.dtype), bytes = p.vector_bytes();
+  width_ = int(p.panels.lanes);
   llvm::Type* vector = lanes(element(p.dtype));
   // Of the last panel a tile may have fewer vectors and more rows.
   int room = 0;
   for (int vectors = int(p.panels.streams); vectors <= p.vectors; vectors += int(p.panels.streams))
     room = std::max(room, vectors * rows_of_tile(target_, p.dtype, vectors));
   p.scratch = variable(llvm::ArrayType::get(vector, std::uint64_t(room)));
-  p.vector_pitch = number((p.panels.streams > 1 ? p.panels.columns : kLanes) * size);
+  p.vector_pitch = number(p.panels.streams > 1 ? p.panels.columns * size : bytes);
   for (Id id : p.nest.terms) {
     const Record& r = frame[id];
     const Shape &a = frame[r.in[0]].type.shape, &b = frame[r.in[1]].type.shape;
@@ -61,7 +63,7 @@ void Emitter::begin_product(Product& p, Frame& frame) {
     Value* pitch = b_.CreateMul(extent(a[rank - 1]), number(size));
     Value* sums = extent(a[transpose ? rank - 2 : rank - 1]);
     const bool as_it_lies = r.attrs.flag("as_it_lies");
-    const std::int64_t row_of_panel = p.panels.vectors() * kLanes * size;
+    const std::int64_t row_of_panel = p.panels.vectors() * bytes;
     Value* panel_depth = number(as_it_lies ? p.panels.columns * size : row_of_panel);
     Value* panel_bytes =
         as_it_lies ? number(row_of_panel) : static_cast<Value*>(b_.CreateMul(extent(b[b.size() - 3]), panel_depth));
@@ -100,8 +102,8 @@ void Emitter::begin_product(Product& p, Frame& frame) {
       s[a_step] = a_bytes;
       s[b_step] = b_bytes;
     }
-    s[in_row] = s[out_row] = number(p.vectors * kLanes * size);
-    s[in_vector] = s[out_vector] = number(kLanes * size);
+    s[in_row] = s[out_row] = number(p.vectors * bytes);
+    s[in_vector] = s[out_vector] = number(bytes);
     for (unsigned i = 0; i < strides; ++i) term.set(b_, Stride(i), s[i]);
     p.terms.push_back(term);
   }
@@ -186,11 +188,11 @@ void Emitter::for_tiles(const Product& p, int vectors, Value* row_begin, Value* 
 
 // Some rows of one panel, of which `valid` columns of each stream exist.
 void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t valid, Value* row_begin, Value* row_end) {
-  const std::int64_t used = p.panels.used(valid), size = size_of(p.dtype);
+  const std::int64_t used = p.panels.used(valid);
   const int vectors = int(p.panels.streams * used);
-  Value *scratch_row = number(vectors * kLanes * size), *scratch_vector = number(kLanes * size);
+  Value *scratch_row = number(vectors * p.vector_bytes()), *scratch_vector = number(p.vector_bytes());
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
-  const bool full = valid % kLanes == 0;
+  const bool full = valid % p.panels.lanes == 0;
   const bool starts = p.terms[0].record.in.size() > 2;
   const bool direct_start = p.start && full;
 
@@ -207,7 +209,7 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
       loop(number(0), count, number(1), [&](Value* i) {
         Value* place = at(p.scratch, b_.CreateMul(i, scratch_row));
         for (Value* start : start_row(p, p.nest.terms[0], frame, b_.CreateAdd(row, i), panel, valid)) {
-          b_.CreateAlignedStore(start, place, llvm::Align(64));
+          b_.CreateAlignedStore(start, place, llvm::Align(p.alignment()));
           place = at(place, scratch_vector);
         }
       });
@@ -220,18 +222,19 @@ void Emitter::emit_panel(Product& p, Frame& frame, Value* panel, std::int64_t va
       Value* b = at(term.b, b_.CreateMul(panel, term.panel_bytes));
       Value* ahead = b_.CreateAdd(p.to_next_panel(b_, term, panel), p.line_ahead(b_, term, tile, vectors));
       // The scratch tile has room for all lanes of the last vector: no mask is needed.
-      llvm::Function* code = tile_function(p.dtype, {.vectors = vectors,
-                                                     .used = int(used),
-                                                     .columns = lanes_for(Panels::columns_in(valid, used - 1)),
-                                                     .a_depth = term.known_a_depth,
-                                                     .b_depth = term.known_b_depth});
+      llvm::Function* code =
+          tile_function(p.dtype, {.vectors = vectors,
+                                  .used = int(used),
+                                  .columns = lanes_for(p.panels.lanes, p.panels.columns_in(valid, used - 1)),
+                                  .a_depth = term.known_a_depth,
+                                  .b_depth = term.known_b_depth});
       b_.CreateCall(code, {term.table, count, a, b, in, p.scratch, ahead, number(0)});
     }
     loop(number(0), count, number(1), [&](Value* i) {
       Value* sums = at(p.scratch, b_.CreateMul(i, scratch_row));
       auto sum = [&](std::int64_t v) {
         Value* place = at(sums, b_.CreateMul(number(v), scratch_vector));
-        return b_.CreateAlignedLoad(lanes(element(p.dtype)), place, llvm::Align(64));
+        return b_.CreateAlignedLoad(lanes(element(p.dtype)), place, llvm::Align(p.alignment()));
       };
       finish_row(p, frame, b_.CreateAdd(row, i), sum, panel, valid);
     });
@@ -269,19 +272,20 @@ std::vector<Value*> Emitter::start_row(Product& p, Id term, Frame& frame, Value*
       inside = s - streams[i];
     }
     for (std::int64_t v = 0; v < used; ++v) {
-      const std::int64_t columns = Panels::columns_in(valid, v);
-      width_ = lanes_for(columns);
+      const std::int64_t columns = p.panels.columns_in(valid, v);
+      width_ = lanes_for(p.panels.lanes, columns);
       Value* value = llvm::Constant::getNullValue(lanes(element(p.dtype)));
       if (which < streams.size()) {
-        const Index column{b_.CreateAdd(first_column, number(inside * p.panels.columns + kLanes * v)), 1, nullptr};
+        const Index column{b_.CreateAdd(first_column, number(inside * p.panels.columns + p.panels.lanes * v)), 1,
+                           nullptr};
         for (const auto& [product, of] : earlier) bring_tile(p, product, of, v, used);
-        value = pull(frame, r.in[2 + which], {Index{row, 0, nullptr}, column}, mask_of(b_, columns));
+        value = pull(frame, r.in[2 + which], {Index{row, 0, nullptr}, column}, mask_of(b_, width_, columns));
         tiles_.clear();
       }
       sums.push_back(value);
     }
   }
-  width_ = kLanes;
+  width_ = int(p.panels.lanes);
   return sums;
 }
 
@@ -292,13 +296,13 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
   Value* first_column = b_.CreateMul(panel, number(p.panels.panel_columns()));
   for (std::int64_t v = 0; v < used; ++v) {
     known_.clear();
-    const std::int64_t columns = Panels::columns_in(valid, v);
-    width_ = lanes_for(columns);
+    const std::int64_t columns = p.panels.columns_in(valid, v);
+    width_ = lanes_for(p.panels.lanes, columns);
     const Id last = p.nest.terms.back();
     bring_tile(p, last, sum, v, used);
     for (const auto& [product, of] : earlier) bring_tile(p, product, of, v, used);
-    Value* mask = mask_of(b_, columns);
-    const Index column{b_.CreateAdd(first_column, number(kLanes * v)), 1, nullptr};
+    Value* mask = mask_of(b_, width_, columns);
+    const Index column{b_.CreateAdd(first_column, number(p.panels.lanes * v)), 1, nullptr};
     // A value of steps and rows stands at the step and the row that this row of the product is.
     auto place_of = [&](Id id) -> Indices {
       const Shape& shape = frame[id].type.shape;
@@ -327,7 +331,7 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
     for (const Store& s : stores) write(frame, *s.write, s.at, s.value, mask);
     tiles_.clear();
   }
-  width_ = kLanes;
+  width_ = int(p.panels.lanes);
   known_.clear();
 }
 

@@ -74,7 +74,7 @@ void Emitter::emit_small_groups(Product& p, Frame& frame, std::int64_t most, boo
 
 // All rows of some panels from `panel` on, the last with `valid` columns of every stream, and no vector less than the others.
 void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int64_t panels, std::int64_t valid) {
-  const std::int64_t rows = p.nest.space[0].value(), size = size_of(p.dtype), vector_bytes = kLanes * size;
+  const std::int64_t rows = p.nest.space[0].value(), size = size_of(p.dtype), vector_bytes = p.vector_bytes();
   const std::int64_t vectors = p.panels.streams * p.panels.used(valid);
   auto at = [&](Value* base, std::int64_t bytes) {
     return b_.CreateConstGEP1_64(b_.getInt8Ty(), base, std::uint64_t(bytes));
@@ -83,7 +83,7 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
 
   auto valid_of = [&](std::int64_t i) { return i + 1 < panels ? p.panels.panel_columns() : valid; };
   auto lanes_of = [&](std::int64_t i, std::int64_t v) {
-    return lanes_for(Panels::columns_in(valid_of(i), v % p.panels.used(valid)));
+    return lanes_for(p.panels.lanes, p.panels.columns_in(valid_of(i), v % p.panels.used(valid)));
   };
   auto vector_at = [&](std::int64_t i, std::int64_t v) {
     return llvm::FixedVectorType::get(element(p.dtype), unsigned(lanes_of(i, v)));
@@ -144,14 +144,14 @@ void Emitter::emit_small_panels(Product& p, Frame& frame, Value* panel, std::int
           x.push_back(b_.CreateLoad(element(p.dtype), at(left_k, (row * depth + u) * size)));
         auto x_in = [&](std::int64_t row, int lanes) {
           Value*& all = whole_x[std::size_t(row)];
-          if (!all && lanes == kLanes) all = spread(b_, x[std::size_t(row)], lanes, nullptr);
-          return lanes == kLanes ? all : spread(b_, x[std::size_t(row)], lanes, all);
+          if (!all && lanes == p.panels.lanes) all = spread(b_, x[std::size_t(row)], lanes, nullptr);
+          return lanes == p.panels.lanes ? all : spread(b_, x[std::size_t(row)], lanes, all);
         };
         for (std::int64_t i = 0; i < panels; ++i)
           for (std::int64_t v = 0; v < vectors; ++v) {
             llvm::Type* vector = vector_at(i, v);
             Value* y = b_.CreateAlignedLoad(vector, at(right_k, i * depth * step + u * step + v * vector_bytes),
-                                            llvm::Align(64));
+                                            llvm::Align(p.alignment()));
             for (std::int64_t row = 0; row < rows; ++row) {
               Value*& sum = sums[std::size_t((row * panels + i) * vectors + v)];
               sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {x_in(row, lanes_of(i, v)), y, sum});

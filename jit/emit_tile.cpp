@@ -24,8 +24,7 @@ namespace tapeloop {
 using llvm::Value;
 using namespace stride;
 
-Value* mask_of(llvm::IRBuilderBase& b, std::int64_t columns) {
-  const int lanes = lanes_for(columns);
+Value* mask_of(llvm::IRBuilderBase& b, int lanes, std::int64_t columns) {
   if (columns >= lanes) return nullptr;
   std::vector<llvm::Constant*> bits;
   for (int i = 0; i < lanes; ++i) bits.push_back(b.getInt1(i < columns));
@@ -47,8 +46,9 @@ void ask_for(llvm::IRBuilderBase& b, Value* place, Near cache) {
 // Of the columns that a last vector does not have, sums are neither read nor written.
 llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
   const int vectors = kind.vectors, rows = rows_of_tile(target_, dtype, vectors);
+  const int lanes = lanes_of_panels(target_, dtype), last_lanes = lanes_for(lanes, kind.columns);
   std::string name = fmt::format("tile_{}_{}", name_of(dtype), vectors);
-  if (kind.columns < kLanes) name += fmt::format("_{}x{}", kind.used, kind.columns);
+  if (kind.columns < lanes) name += fmt::format("_{}x{}", kind.used, kind.columns);
   if (kind.a_depth) name += fmt::format("_a{}", kind.a_depth);
   if (kind.b_depth) name += fmt::format("_b{}", kind.b_depth);
   llvm::Module& module = *function_->getParent();
@@ -69,12 +69,11 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
   if (kind.b_depth) s[b_depth] = b.getInt64(std::uint64_t(kind.b_depth));
   llvm::Type* scalar = element(dtype);
   // Vectors, and the shorter last of them.
-  const int last_lanes = lanes_for(kind.columns);
   auto is_last = [&](int j) { return j % kind.used + 1 == kind.used; };
-  auto vector = [&](int j) { return llvm::FixedVectorType::get(scalar, unsigned(is_last(j) ? last_lanes : kLanes)); };
+  auto vector = [&](int j) { return llvm::FixedVectorType::get(scalar, unsigned(is_last(j) ? last_lanes : lanes)); };
   const llvm::Align align(std::uint64_t(size_of(dtype)));
   auto at = [&](Value* base, Value* bytes) { return b.CreateGEP(b.getInt8Ty(), base, bytes); };
-  Value* mask = mask_of(b, kind.columns);
+  Value* mask = mask_of(b, last_lanes, kind.columns);
   auto is_whole = [&](int j) { return !mask || !is_last(j); };
   auto times = [&](Value* stride, int n) { return b.CreateMul(stride, b.getInt64(std::uint64_t(n))); };
   // What changes from turn to turn.
@@ -118,11 +117,11 @@ llvm::Function* Emitter::tile_function(Dtype dtype, const TileKind& kind) {
         Value* place = i == 0 ? get(a) : at(get(a), s[std::size_t(a_row + i - 1)]);
         Value* value = b.CreateAlignedLoad(scalar, place, align);
         Value*& all = x[std::size_t(i)];
-        if (kind.used > 1 || last_lanes == kLanes) all = spread(b, value, kLanes, nullptr);
-        x_of_last[std::size_t(i)] = last_lanes == kLanes ? all : spread(b, value, last_lanes, all);
+        if (kind.used > 1 || last_lanes == lanes) all = spread(b, value, lanes, nullptr);
+        x_of_last[std::size_t(i)] = last_lanes == lanes ? all : spread(b, value, last_lanes, all);
       };
       auto load_y = [&](int j) {
-        Value* place = at(get(right), b.getInt64(std::uint64_t(j * kLanes * size_of(dtype))));
+        Value* place = at(get(right), b.getInt64(std::uint64_t(j * lanes * size_of(dtype))));
         y[std::size_t(j)] = b.CreateAlignedLoad(vector(j), place, align);
       };
       auto add = [&](int i, int j) {

@@ -239,15 +239,15 @@ Panels panels_of(const Tape& body, Id id) {
   if (r.op == &concat_op && r.attrs.integer("axis") == 1 && std::int64_t(r.in.size()) <= kMostStreams &&
       std::all_of(r.in.begin(), r.in.end(),
                   [&](Id part) { return body[part].type.shape[1] == body[r.in[0]].type.shape[1]; }))
-    return Panels::of(std::int64_t(r.in.size()), columns / std::int64_t(r.in.size()));
-  return Panels::of(1, columns);
+    return Panels::of(r.type.dtype, std::int64_t(r.in.size()), columns / std::int64_t(r.in.size()));
+  return Panels::of(r.type.dtype, 1, columns);
 }
 
 // Rows so short that a block of them stays in the cache as they lie need not be packed; only whole vectors are read then.
 constexpr std::int64_t kBytesOfShortRow = 2048;
 bool is_read_as_it_lies(const Type& type) {
   const std::int64_t columns = type.shape[1].pin();
-  return columns % kLanes == 0 && columns * size_of(type.dtype) <= kBytesOfShortRow;
+  return columns % Panels::of(type.dtype, 1, columns).lanes == 0 && columns * size_of(type.dtype) <= kBytesOfShortRow;
 }
 
 Rewritten after_loop(const LoweredLoop& loop, const Tensors& in, const Where& where) {
@@ -326,7 +326,8 @@ Rewritten after_loop(const LoweredLoop& loop, const Tensors& in, const Where& wh
     const Tensor right = as_it_lies       ? over_time(b)
                          : packed[b] >= 0 ? pick(tuple, packed[b])
                                           : record(pack_op, {over_time(b)}, panels(b), r.where);
-    const Panels layout = as_it_lies ? Panels::of(1, body[b].type.shape[1].pin()) : panels_of(body, b);
+    const Panels layout =
+        as_it_lies ? Panels::of(body[b].type.dtype, 1, body[b].type.shape[1].pin()) : panels_of(body, b);
     const Attrs attrs = layout.attrs()
                             .with("as_it_lies", std::int64_t(as_it_lies))
                             .with("transpose_a", std::int64_t(1))

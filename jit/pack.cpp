@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "ad/options.h"
 #include "jit/loop.h"
+#include "jit/tile.h"
 #include "ops/matmul.h"
 #include "ops/shape.h"
 
@@ -176,7 +178,7 @@ class Packer {
 
   void emit_group(const Group& group) {
     const Record& first = t_[group.members[0]];
-    const Panels panels = Panels::of(group.streams, group.columns);
+    const Panels panels = Panels::of(first.type.dtype, group.streams, group.columns);
     Tensors right, starts;
     Ints start_streams;
     for (Id member : group.members) {
@@ -224,15 +226,19 @@ class Packer {
 
 }  // namespace
 
-Panels Panels::of(std::int64_t streams, std::int64_t columns) {
-  const std::int64_t vectors = std::max<std::int64_t>(1, (columns + kLanes - 1) / kLanes);
-  return {streams, streams > 1 ? 1 : std::min<std::int64_t>(4, vectors), columns};
+Panels Panels::of(Dtype dtype, std::int64_t streams, std::int64_t columns) {
+  const std::int64_t lanes = lanes_of_panels(target_for(options().isa), dtype);
+  const std::int64_t vectors = std::max<std::int64_t>(1, (columns + lanes - 1) / lanes);
+  return {streams, streams > 1 ? 1 : std::min<std::int64_t>(4, vectors), lanes, columns};
 }
 
 Panels::Panels(const Attrs& a)
-    : streams(a.integer("streams")), width(a.integer("width")), columns(a.get<std::int64_t>("columns")) {}
+    : streams(a.integer("streams")),
+      width(a.integer("width")),
+      lanes(a.integer("lanes")),
+      columns(a.get<std::int64_t>("columns")) {}
 
-Attrs Panels::attrs() const { return {{"streams", streams}, {"width", width}, {"columns", columns}}; }
+Attrs Panels::attrs() const { return {{"streams", streams}, {"width", width}, {"lanes", lanes}, {"columns", columns}}; }
 
 constinit const Op pack_op = {.name = "pack", .kind = Kind::view, .infer = infer_pack};
 constinit const Op packed_matmul_op = {.name = "packed_matmul", .kind = Kind::matmul, .infer = infer_packed_matmul};

@@ -13,26 +13,23 @@
 
 namespace tapeloop {
 
-// Lanes of one vector of columns, on every instruction set.
-inline constexpr std::int64_t kLanes = 16;
-
-// The layout of a packed operand: [panel][k][stream][width · 16 columns].
+// The layout of a packed operand: [panel][k][stream][width · lanes columns].
 struct Panels {
-  std::int64_t streams, width, columns;  // columns of one stream
+  std::int64_t streams, width, lanes, columns;  // lanes of one vector, columns of one stream
 
   // For `streams` streams of `columns`: as many vectors as keep a tile of accumulators in registers.
-  static Panels of(std::int64_t streams, std::int64_t columns);
+  static Panels of(Dtype dtype, std::int64_t streams, std::int64_t columns);
   explicit Panels(const Attrs& attrs);
   Attrs attrs() const;
 
-  std::int64_t panel_columns() const { return width * kLanes; }  // of one stream
-  std::int64_t vectors() const { return streams * width; }       // of one panel
+  std::int64_t panel_columns() const { return width * lanes; }  // of one stream
+  std::int64_t vectors() const { return streams * width; }      // of one panel
   std::int64_t count() const { return (columns + panel_columns() - 1) / panel_columns(); }
   std::int64_t whole() const { return columns / panel_columns(); }  // panels without empty columns
   // Vectors of one stream that hold the first `valid` columns of a panel.
-  std::int64_t used(std::int64_t valid) const { return (std::min(valid, panel_columns()) + kLanes - 1) / kLanes; }
+  std::int64_t used(std::int64_t valid) const { return (std::min(valid, panel_columns()) + lanes - 1) / lanes; }
   // Columns in vector `v` of these.
-  static std::int64_t columns_in(std::int64_t valid, std::int64_t v) { return std::min(kLanes, valid - v * kLanes); }
+  std::int64_t columns_in(std::int64_t valid, std::int64_t v) const { return std::min(lanes, valid - v * lanes); }
   // Panels that have as many vectors as the first.
   std::int64_t alike() const {
     const std::int64_t left = columns - whole() * panel_columns();
@@ -41,14 +38,14 @@ struct Panels {
   std::int64_t streams_of(std::int64_t all_columns) const { return columns > 0 ? all_columns / columns : streams; }
 
  private:
-  Panels(std::int64_t s, std::int64_t w, std::int64_t c) : streams(s), width(w), columns(c) {}
+  Panels(std::int64_t s, std::int64_t w, std::int64_t l, std::int64_t c) : streams(s), width(w), lanes(l), columns(c) {}
 };
 
 // As many streams as a tile has room for.
 inline constexpr std::int64_t kMostStreams = 6;
 
 // Operands [K, N] each (or [N, K] when `transpose`), side by side; a leading axis of steps is kept in front. Result
-// [steps…, panels, K, streams, width · 16]; what is beyond the last column is undefined.
+// [steps…, panels, K, streams, width · lanes]; what is beyond the last column is undefined.
 // Attributes: those of Panels, transpose.
 extern const Op pack_op;
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <llvm/ADT/StringMap.h>
 #include <llvm/TargetParser/Host.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -30,6 +31,12 @@ std::string text_of(const Features& features) {
   return fmt::format("{}", fmt::join(names, ","));
 }
 
+// A usual size where the system does not tell.
+std::int64_t second_cache() {
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? bytes : 1 << 20;
+}
+
 // One target per instruction set, each limited to what the host has.
 struct Targets {
   std::array<Target, 3> by_isa;
@@ -39,13 +46,14 @@ struct Targets {
     const Features features = llvm::sys::getHostCPUFeatures();
     const std::string cpu = llvm::sys::getHostCPUName().str();
     const std::string all = text_of(features);
+    const std::int64_t cache = second_cache();
     best = newest(features);
     // The oldest x86-64: no SSE3 and later, no fma.
-    by_isa[int(Isa::sse2)] = {Isa::sse2, "x86-64", "", 16, 16};
+    by_isa[int(Isa::sse2)] = {Isa::sse2, "x86-64", "", 16, 16, cache};
     // The host's own pipeline, but nothing of AVX-512: whatever builds on avx512f goes with it.
-    by_isa[int(Isa::avx2)] = {Isa::avx2, cpu, all + ",-avx512f", 32, 16};
+    by_isa[int(Isa::avx2)] = {Isa::avx2, cpu, all + ",-avx512f", 32, 16, cache};
     // LLVM shies away from 512 bits on some CPUs because of their clocks; our loops are all in one width.
-    by_isa[int(Isa::avx512)] = {Isa::avx512, cpu, all + ",-prefer-256-bit", 64, 32};
+    by_isa[int(Isa::avx512)] = {Isa::avx512, cpu, all + ",-prefer-256-bit", 64, 32, cache};
   }
 };
 

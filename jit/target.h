@@ -1,6 +1,7 @@
 // The machine that code is compiled for: an instruction set, and what follows from it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace tapeloop {
@@ -13,6 +14,7 @@ struct Target {
   std::string features;  // "+avx2,-avx512f,…"
   int vector_bytes;
   int vector_registers;
+  std::int64_t cache_bytes;  // of the second cache, which a core has for itself
 };
 
 // The best that this machine can do.

@@ -14,6 +14,7 @@ class Value;
 namespace tapeloop {
 
 inline constexpr int kMostRows = 8;  // of a tile
+inline constexpr int kBytesOfLine = 64;
 inline constexpr int kUnrolled = 2;  // of a sum, in the inner loop, which asks for one line of each operand meanwhile
 
 // The table of strides that a tile is given, in bytes but for the counts. `a` and `b` are walked over `steps` steps of
@@ -39,13 +40,19 @@ enum Stride {
 // What the code of a tile depends on.
 struct TileKind {
   int vectors;
-  int used = 1, columns = kLanes;         // of every `used` vectors the last has so many columns
+  int used, columns;                      // of every `used` vectors the last has so many columns
   std::int64_t a_depth = 0, b_depth = 0;  // strides that are known to the compiler; 0: the table has them
 };
 
+// Lanes of one vector of columns. Where registers are few it is one of them: the vectors of a panel leave room for several
+// rows then, each of which meets all that is loaded.
+inline int lanes_of_panels(const Target& target, Dtype dtype) {
+  return target.vector_registers >= 32 ? 16 : target.vector_bytes / size_of(dtype);
+}
+
 // How many rows of a tile fit into the registers beside the operands.
 inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
-  const int registers = vectors * std::max(1, int(kLanes) * size_of(dtype) / target.vector_bytes);
+  const int registers = vectors * lanes_of_panels(target, dtype) * size_of(dtype) / target.vector_bytes;
   return std::clamp((target.vector_registers >= 32 ? 24 : 12) / registers, 1, kMostRows);
 }
 
@@ -53,14 +60,15 @@ inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
 enum class Near { first = 3, second = 2 };
 void ask_for(llvm::IRBuilderBase& b, llvm::Value* place, Near cache);
 
-// Lanes of the vector that holds `columns` columns: half of kLanes or a quarter where they fit. On processors with shorter
-// registers everything takes that part of the time, on others at least a division does.
-inline int lanes_for(std::int64_t columns) {
-  return int(columns <= kLanes / 4 ? kLanes / 4 : columns <= kLanes / 2 ? kLanes / 2 : kLanes);
+// Of so many lanes, those that `columns` columns take: all, half or a quarter of them where they fit. On processors with
+// shorter registers everything takes that part of the time, on others at least a division does.
+inline int lanes_for(std::int64_t lanes, std::int64_t columns) {
+  while (lanes > 4 && 2 * columns <= lanes) lanes /= 2;
+  return int(lanes);
 }
 
-// Lanes of the vector that holds the last `columns` columns, as far as they exist; null for all.
-llvm::Value* mask_of(llvm::IRBuilderBase& b, std::int64_t columns);
+// Which of `lanes` lanes hold `columns` columns; null for all.
+llvm::Value* mask_of(llvm::IRBuilderBase& b, int lanes, std::int64_t columns);
 
 // `scalar` in every lane: the first lanes of `wide`, which has it already, unless that is null.
 llvm::Value* spread(llvm::IRBuilderBase& b, llvm::Value* scalar, int lanes, llvm::Value* wide);
