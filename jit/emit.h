@@ -180,6 +180,9 @@ class Emitter {
   using PanelLoop = std::function<void(const PanelBody&)>;
   void emit_long_product(const Product& product, llvm::Value* row_begin, llvm::Value* row_end,
                          const PanelLoop& for_panels);
+  llvm::Value* room_for_copy(std::int64_t bytes);
+  void copy_lines(Dtype dtype, llvm::Value* from, llvm::Value* from_pitch, llvm::Value* to, llvm::Value* to_pitch,
+                  llvm::Value* lines, llvm::Value* length);
   using TileBody = std::function<void(llvm::Value* row, llvm::Value* rows, llvm::Value* tile)>;
   void for_tiles(const Product& product, int vectors, llvm::Value* row_begin, llvm::Value* row_end,
                  const TileBody& body);
@@ -226,8 +229,9 @@ class Emitter {
     std::map<Id, llvm::Value*> known;          // what the row has one value of
   } rows_;
   std::vector<Tile> tiles_;
-  llvm::Value* step_ = nullptr;  // number of the turn of the innermost loop that is being emitted
-  Steps* steps_ = nullptr;       // of the loop whose state is in registers
+  std::map<std::int64_t, llvm::AllocaInst*> rooms_;  // for copies, by their bytes
+  llvm::Value* step_ = nullptr;                      // number of the turn of the innermost loop that is being emitted
+  Steps* steps_ = nullptr;                           // of the loop whose state is in registers
 };
 
 }  // namespace tapeloop
