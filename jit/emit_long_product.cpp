@@ -25,7 +25,7 @@ constexpr std::int64_t kColumnsWorthACopy = 128;
 
 }  // namespace
 
-// On the stack of each thread; all products of a program use it one after another.
+// On the stack of each thread, 70 KB in f32; all products of a program use it one after another.
 Value* Emitter::room_for_copy(std::int64_t bytes) {
   llvm::AllocaInst*& room = rooms_[bytes];
   if (!room) room = variable(llvm::ArrayType::get(b_.getInt8Ty(), std::uint64_t(bytes)));

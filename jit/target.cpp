@@ -33,8 +33,10 @@ std::string text_of(const Features& features) {
 
 // A usual size where the system does not tell.
 std::int64_t second_cache() {
-  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  return bytes > 0 ? bytes : 1 << 20;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  if (const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0) return bytes;
+#endif
+  return 1 << 20;
 }
 
 // One target per instruction set, each limited to what the host has.
