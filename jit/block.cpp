@@ -10,7 +10,7 @@
 namespace tapeloop {
 namespace {
 
-// What a block should hold of values that cross its border: most of the second cache, whatever of it is beyond 1 MB.
+// What a block should hold of values that cross its border: most of the second cache, of a large one as much as of 1 MB.
 std::int64_t bytes_of_block() { return std::min<std::int64_t>(host_target().cache_bytes, 1 << 20) / 4 * 3; }
 
 // The fewest steps that are worth a block.

@@ -4,6 +4,7 @@
 #include <llvm/IR/Module.h>
 
 #include "jit/engine.h"
+#include "jit/tile.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
 #include "ops/while_loop.h"
@@ -328,6 +329,8 @@ void Emitter::emit_map(const Nest& nest, Frame& frame) {
     if_then(b_.CreateICmpEQ(thread_, number(0)), [&] { body({}, nullptr); });
     return;
   }
+  // Such as the columns of a narrow panel.
+  if (rank > 1 && nest.space.back().is_number()) width_ = lanes_for(width_, nest.space.back().value());
   Indices at(rank);
   std::function<void(std::size_t)> walk = [&](std::size_t axis) {
     Value *begin = number(0), *end = extent(nest.space[axis]);

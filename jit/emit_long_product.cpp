@@ -1,6 +1,7 @@
 // Products that are all that a nest computes: a long sum goes chunk by chunk and is kept in the result in between. As many
 // rows as stay in the cache meet all panels in one chunk before the next begins, whose part of the left operand is asked for
-// meanwhile: down the columns of a transposed operand no hardware would foresee it.
+// meanwhile: down the columns of a transposed operand no hardware would foresee it. For narrow tiles that part is copied
+// together instead.
 #include <llvm/IR/IRBuilder.h>
 
 #include "jit/product.h"
@@ -91,7 +92,9 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
           Value* b = at(term.b, b_.CreateAdd(b_.CreateMul(s, b_step_bytes), b_.CreateMul(k, b_bytes)));
           if (copies) {
             Value *before = b_.CreateMul(begin, number(size)), *step_bytes = b_.CreateMul(get(depth), copy_pitch);
-            loop(number(0), get(steps), number(1), [&](Value* step) {
+            // None for a thread that has no panels.
+            Value* has_panels = b_.CreateICmpSLT(p.panel_begin, p.panel_end);
+            loop(number(0), b_.CreateSelect(has_panels, get(steps), number(0)), number(1), [&](Value* step) {
               copy_lines(p.dtype, at(at(a, before), b_.CreateMul(step, a_step_bytes)), a_bytes,
                          at(copy, b_.CreateMul(step, step_bytes)), copy_pitch, get(depth), b_.CreateSub(end, begin));
             });
