@@ -29,8 +29,10 @@ constexpr std::int64_t kColumnsWorthACopy = 128;
 // On the stack of each thread, 70 KB in f32; all products of a program use it one after another.
 Value* Emitter::room_for_copy(std::int64_t bytes) {
   llvm::AllocaInst*& room = rooms_[bytes];
-  if (!room) room = variable(llvm::ArrayType::get(b_.getInt8Ty(), std::uint64_t(bytes)));
-  room->setAlignment(llvm::Align(kBytesOfLine));
+  if (!room) {
+    room = variable(llvm::ArrayType::get(b_.getInt8Ty(), std::uint64_t(bytes)));
+    room->setAlignment(llvm::Align(kBytesOfLine));
+  }
   return room;
 }
 
@@ -50,7 +52,9 @@ void Emitter::copy_lines(Dtype dtype, Value* from, Value* from_pitch, Value* to,
 void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_end, const PanelLoop& for_panels) {
   auto at = [&](Value* base, Value* bytes) { return b_.CreateGEP(b_.getInt8Ty(), base, bytes); };
   auto at_least_one = [&](Value* x) { return larger(x, number(1)); };
-  const bool starts = p.start != nullptr, narrow = lanes_of_panels(target_, p.dtype) < 16;
+  // What each of as few parts of nearly equal size has at most, none of them larger than `most`.
+  auto equal_part = [&](Value* all, Value* most) { return ceil_div(all, at_least_one(ceil_div(all, most))); };
+  const bool starts = p.start != nullptr, narrow = has_few_registers(target_);
   const Chunk chunk = narrow ? kInFirstCache : kInSecondCache;
   const std::int64_t size = size_of(p.dtype);
   Value *rows = b_.CreateSub(row_end, row_begin), *tile_rows = number(rows_of_tile(target_, p.dtype, p.vectors));
@@ -61,14 +65,13 @@ void Emitter::emit_long_product(const Product& p, Value* row_begin, Value* row_e
     Value *step_count = get(steps), *sums = get(depth), *row_bytes = get(a_row);
     Value *a_bytes = get(a_depth), *b_bytes = get(b_depth), *a_step_bytes = get(a_step), *b_step_bytes = get(b_step);
     // Chunks of nearly equal depth.
-    Value* depth_at_once = at_least_one(ceil_div(sums, at_least_one(ceil_div(sums, number(chunk.depth)))));
+    Value* depth_at_once = at_least_one(equal_part(sums, number(chunk.depth)));
     Value* steps_at_once = at_least_one(b_.CreateSDiv(number(chunk.depth), at_least_one(sums)));
     // Parts of nearly as many rows each, in whole tiles.
     Value* depth_of_chunk = b_.CreateMul(depth_at_once, smaller(step_count, steps_at_once));
     Value* fits = b_.CreateSDiv(number(chunk.elements), at_least_one(depth_of_chunk));
     fits = larger(smaller(fits, number(chunk.most_rows)), number(chunk.fewest_rows));
-    Value* parts = at_least_one(ceil_div(rows, fits));
-    Value* rows_at_once = at_least_one(b_.CreateMul(ceil_div(ceil_div(rows, parts), tile_rows), tile_rows));
+    Value* rows_at_once = at_least_one(b_.CreateMul(ceil_div(equal_part(rows, fits), tile_rows), tile_rows));
     // The rows of one k of a transposed operand are a line or two, far from those of the next k: where tiles are narrow, each
     // of many would fetch them again. A chunk is copied together once.
     const bool copies =

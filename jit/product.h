@@ -34,7 +34,9 @@ struct Emitter::Product {
   llvm::Value *panel_begin = nullptr, *panel_end = nullptr;  // that this thread takes
 
   std::int64_t vector_bytes() const { return panels.lanes * size_of(dtype); }
-  std::uint64_t alignment() const { return std::uint64_t(std::min<std::int64_t>(vector_bytes(), 64)); }  // of vectors
+  std::uint64_t alignment() const {
+    return std::uint64_t(std::min<std::int64_t>(vector_bytes(), kBytesOfLine));
+  }  // of vectors
   // In bytes, of a row of a panel in a matrix whose rows are `pitch` bytes apart.
   llvm::Value* offset(llvm::IRBuilderBase& b, llvm::Value* row, llvm::Value* pitch, llvm::Value* panel) const;
   // Which of the lines that lie ahead tile `tile` of a panel asks for; in bytes. Together they ask for all of them, if there

@@ -44,16 +44,18 @@ struct TileKind {
   std::int64_t a_depth = 0, b_depth = 0;  // strides that are known to the compiler; 0: the table has them
 };
 
+inline bool has_few_registers(const Target& target) { return target.vector_registers < 32; }
+
 // Lanes of one vector of columns. Where registers are few it is one of them: the vectors of a panel leave room for several
 // rows then, each of which meets all that is loaded.
 inline int lanes_of_panels(const Target& target, Dtype dtype) {
-  return target.vector_registers >= 32 ? 16 : target.vector_bytes / size_of(dtype);
+  return has_few_registers(target) ? target.vector_bytes / size_of(dtype) : 16;
 }
 
 // How many rows of a tile fit into the registers beside the operands.
 inline int rows_of_tile(const Target& target, Dtype dtype, int vectors) {
   const int registers = vectors * lanes_of_panels(target, dtype) * size_of(dtype) / target.vector_bytes;
-  return std::clamp((target.vector_registers >= 32 ? 24 : 12) / registers, 1, kMostRows);
+  return std::clamp((has_few_registers(target) ? 12 : 24) / registers, 1, kMostRows);
 }
 
 // A prefetch, into the nearest cache or the one behind it, which has room for what is needed later.
