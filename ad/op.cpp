@@ -95,6 +95,13 @@ void check_value(std::string_view op, const Tensor& x, const Where& where) {
     throw Error(fmt::format("{}: an operand is empty", op), where, "a Tensor must be given a value before it is used");
 }
 
+void needs_float(std::string_view op, const Tensor& x, const Where& where) {
+  check_value(op, x, where);
+  if (!is_float(x.dtype()))
+    throw Error(fmt::format("{}: needs a floating-point operand, got {}", op, to_string(x.type())), where,
+                "cast(x, Dtype::f32) converts");
+}
+
 Tensor record(const Op& op, const Tensors& operands, Attrs attrs, const Where& where) {
   std::shared_ptr<Recorder> recorder;
   bool all_generated = true;
@@ -139,6 +146,11 @@ Tensors picks(const Tensor& tuple) {
   Tensors parts;
   for (std::size_t i = 0; i < tuple.type().parts->size(); ++i) parts.push_back(pick(tuple, int(i)));
   return parts;
+}
+
+Tensors joined(Tensors a, const Tensors& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
 }
 
 }  // namespace tapeloop

@@ -132,6 +132,8 @@ const LaneProgram& lane_program(const Op& op, std::span<const Type> in, const At
 
 // Throws Error naming `op` when `x` is empty.
 void check_value(std::string_view op, const Tensor& x, const Where& where);
+// The same when its elements are no floating-point numbers.
+void needs_float(std::string_view op, const Tensor& x, const Where& where);
 
 // Records `op` on the tape of its operands, or runs it when none of them is recorded.
 // Throws Error when shapes or dtypes are wrong, when an operand is empty, when a concrete tensor of several elements meets
@@ -144,5 +146,6 @@ Tensor generate(const Op& op, Attrs attrs, const Where& where);
 // Several results of a record, one by one.
 Tensor pick(const Tensor& tuple, int index);
 Tensors picks(const Tensor& tuple);
+Tensors joined(Tensors a, const Tensors& b);
 
 }  // namespace tapeloop

@@ -39,6 +39,7 @@ class Extent {
   explicit operator int() const { return int(pin()); }
 
   bool is_number() const;
+  bool is_one() const { return is_number() && value() == 1; }
   // The extent with merged symbols replaced by their representative and pinned ones by their number.
   Extent resolved() const;
 

@@ -12,8 +12,6 @@ namespace {
 
 using Place = Channels::Place;
 
-bool is_one(const Extent& e) { return e.is_number() && e.value() == 1; }
-
 class Finder {
  public:
   Finder(const LoweredLoop& loop, const Plan& body) : loop_(loop), plan_(body), t_(*body.tape), places_(t_.size()) {
@@ -76,10 +74,10 @@ class Finder {
     std::optional<Place> place;  // none: somewhere else, where only what needs no state can be had
   };
 
-  static bool is_single(const Shape& shape) { return std::all_of(shape.begin(), shape.end(), is_one); }
+  static bool is_single(const Shape& shape) { return std::ranges::all_of(shape, &Extent::is_one); }
   static Place own_place(const Shape& shape) {
     Place place;
-    for (std::size_t i = 0; i < shape.size(); ++i) place.push_back(is_one(shape[i]) ? -1 : int(i));
+    for (std::size_t i = 0; i < shape.size(); ++i) place.push_back(shape[i].is_one() ? -1 : int(i));
     return place;
   }
 
@@ -87,7 +85,7 @@ class Finder {
   bool choose_space() {
     auto size = [](const Shape& shape) {
       return std::pair(shape.size(),
-                       std::count_if(shape.begin(), shape.end(), [](const Extent& e) { return !is_one(e); }));
+                       std::count_if(shape.begin(), shape.end(), [](const Extent& e) { return !e.is_one(); }));
     };
     for (std::size_t i = 0; i < t_.outputs.size(); ++i) {
       const Shape& shape = t_[t_.outputs[i]].type.shape;
@@ -218,18 +216,18 @@ class Finder {
     if (r.op == &broadcast_op) {
       const Ints& axes = r.attrs.get<Ints>("axes");
       for (std::size_t i = 0; i < axes.size(); ++i)
-        inner.push_back(is_one(shape[i]) ? -1 : place[std::size_t(axes[i])]);
+        inner.push_back(shape[i].is_one() ? -1 : place[std::size_t(axes[i])]);
       return inner;
     }
     // Axes of extent 1 come and go; the others keep their order.
     std::size_t next = 0;
     auto skip = [&] {
-      while (next < place.size() && is_one(r.type.shape[next])) ++next;
+      while (next < place.size() && r.type.shape[next].is_one()) ++next;
     };
     for (const Extent& e : shape) {
       skip();
-      if (!is_one(e) && (next == place.size() || r.type.shape[next] != e)) return {};
-      inner.push_back(is_one(e) ? -1 : place[next++]);
+      if (!e.is_one() && (next == place.size() || r.type.shape[next] != e)) return {};
+      inner.push_back(e.is_one() ? -1 : place[next++]);
     }
     skip();
     if (next < place.size()) return {};

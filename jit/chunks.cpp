@@ -21,7 +21,7 @@ std::int64_t equal_parts(const Record& r) {
 
 bool is_row(const Record& r) {
   const Shape& shape = r.type.shape;
-  return shape.size() == 2 && shape[0].is_number() && shape[0].value() == 1;
+  return shape.size() == 2 && shape[0].is_one();
 }
 
 bool is_product(const Record& r) {
@@ -30,11 +30,10 @@ bool is_product(const Record& r) {
 
 // Chunks of columns that are no whole vectors make an operand larger. That pays only as long as it stays in the cache, with
 // another as large.
-constexpr std::int64_t kBytesOfCache = 48 << 10;
+constexpr std::int64_t kBytesOfBoth = 48 << 10;
 bool stays_small(Dtype dtype, std::int64_t bytes, std::int64_t columns) {
-  const Panels panels = Panels::of(dtype, 1, columns);
-  const std::int64_t whole = (columns + panels.lanes - 1) / panels.lanes * panels.lanes;
-  return whole == columns || 2 * bytes / std::max<std::int64_t>(columns, 1) * whole <= kBytesOfCache;
+  const std::int64_t lanes = Panels::lanes_of(dtype), whole = (columns + lanes - 1) / lanes * lanes;
+  return whole == columns || 2 * bytes / std::max<std::int64_t>(columns, 1) * whole <= kBytesOfBoth;
 }
 
 class Sinker {

@@ -31,7 +31,7 @@ namespace {
 
 std::atomic<std::int64_t> compiled{0};
 
-class Stages {
+class TapeStages {
  public:
   TapePtr operator()(const char* stage, TapePtr tape) {
     report(stage, [&] { return to_string(*tape); });
@@ -64,7 +64,7 @@ class Stages {
   int number_ = 0;
 };
 
-TapePtr lower_loops(TapePtr t, Stages& log) {
+TapePtr lower_loops(TapePtr t, TapeStages& log) {
   t = log("loops", lower_scans(t));
   if (runs(Pass::sink_views)) t = log("sink views", sink_views(t));
   if (runs(Pass::sink_values)) t = log("sink values", sink_values(t));
@@ -78,7 +78,7 @@ TapePtr lower_loops(TapePtr t, Stages& log) {
 }
 
 // What a branch or a while loop runs is a program of its own; only scans are taken apart together with what is in them.
-TapePtr lower_branches(const TapePtr& tape, Stages& log) {
+TapePtr lower_branches(const TapePtr& tape, TapeStages& log) {
   return rebuild(tape, [&](Id id, const Tensors& in, Recorder&) -> Tensor {
     const Record& r = (*tape)[id];
     if (r.op->kind != Kind::loop && r.op->kind != Kind::branch) return {};
@@ -101,7 +101,7 @@ std::shared_ptr<const CompiledProgram> compile_tape(const TapePtr& traced,
                                                     Threads threads) {
   const auto begin = std::chrono::steady_clock::now();
   const Target& target = target_for(options().isa);
-  Stages log;
+  TapeStages log;
   TapePtr t = log("traced", traced);
   t = log("prune", prune(t));
   t = log("inline", inline_calls(t));

@@ -309,7 +309,7 @@ void Emitter::emit_map(const Nest& nest, Frame& frame) {
   if (flat) {
     flat_ = true;
     const Extent count = extent_product(nest.space);
-    if (count.is_number() && count.value() == 1) width_ = 1;
+    if (count.is_one()) width_ = 1;
     auto [begin, end] = share(extent(count), 16);
     if (!nest.space.empty()) {
       Value* rows = extent(nest.space[0]);

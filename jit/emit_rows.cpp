@@ -17,10 +17,9 @@ namespace {
 
 constexpr std::int64_t kElementsAhead = 512;  // at least, of what is asked for before it is read
 
-bool is_one(const Extent& extent) { return extent.is_number() && extent.value() == 1; }
-
 bool all_are_one(const Shape& shape, std::size_t begin, std::size_t end) {
-  return std::all_of(shape.begin() + std::ptrdiff_t(begin), shape.begin() + std::ptrdiff_t(end), is_one);
+  return std::ranges::all_of(shape.begin() + std::ptrdiff_t(begin), shape.begin() + std::ptrdiff_t(end),
+                             &Extent::is_one);
 }
 
 }  // namespace
@@ -43,7 +42,7 @@ void Emitter::emit_rows(const RowGroup& group, Frame& frame) {
     rows_.place.assign(group.axes, number(0));
     rows_.before = b_.CreateSub(row, begin);
     for (std::size_t axis = group.axes; axis-- > 0;) {
-      if (is_one(rows[axis])) continue;
+      if (rows[axis].is_one()) continue;
       const bool last = all_are_one(rows, 0, axis);
       rows_.place[axis] = last ? row : b_.CreateSRem(row, extent(rows[axis]));
       if (!last) row = b_.CreateSDiv(row, extent(rows[axis]));

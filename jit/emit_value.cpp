@@ -134,8 +134,7 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
                                  : pull(frame, source, at, mask);
   }
   if (r.op == &reshape_op && r.type.rank() == 3 && shape.size() == 2 && !at[0].vector && !at[1].vector &&
-      at[0].step == 0 && at[1].step == 0 && shape[1] == r.type.shape[2] &&
-      !(r.type.shape[1].is_number() && r.type.shape[1].value() == 1)) {
+      at[0].step == 0 && at[1].step == 0 && shape[1] == r.type.shape[2] && !r.type.shape[1].is_one()) {
     // Steps and rows are the rows of one matrix.
     Value* row = b_.CreateAdd(b_.CreateMul(at[0].base, extent(r.type.shape[1])), at[1].base);
     return pull(frame, source, {Index{row, 0, nullptr}, at[2]}, mask);
@@ -144,10 +143,9 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
     // Axes of extent 1 come and go; the others keep their order.
     std::vector<Index> proper;
     for (std::size_t i = 0; i < at.size(); ++i)
-      if (!(r.type.shape[i].is_number() && r.type.shape[i].value() == 1)) proper.push_back(at[i]);
+      if (!r.type.shape[i].is_one()) proper.push_back(at[i]);
     std::size_t next = 0;
-    for (const Extent& e : shape)
-      inner.push_back(e.is_number() && e.value() == 1 ? Index{number(0), 0, nullptr} : proper[next++]);
+    for (const Extent& e : shape) inner.push_back(e.is_one() ? Index{number(0), 0, nullptr} : proper[next++]);
     return pull(frame, source, inner, mask);
   }
   if (r.op == &transpose_op) {
@@ -159,7 +157,7 @@ Value* Emitter::pull_view(Frame& frame, Id id, const Indices& at, Value* mask) {
   if (r.op == &broadcast_op) {
     const Ints& axes = r.attrs.get<Ints>("axes");
     for (std::size_t i = 0; i < axes.size(); ++i) {
-      const bool stretched = shape[i].is_number() && shape[i].value() == 1;
+      const bool stretched = shape[i].is_one();
       inner.push_back(stretched ? Index{number(0), 0, nullptr} : at[std::size_t(axes[i])]);
     }
     return pull(frame, source, inner, mask);
@@ -305,7 +303,7 @@ bool Emitter::is_flat(const Frame& frame, Id id) const {
     if (r.op == &broadcast_op) {
       const Id source = r.in[0];
       bool single = frame.plan->stored[source] && frame.plan->nest_of[source] != nest_;
-      for (const Extent& e : frame[source].type.shape) single = single && e.is_number() && e.value() == 1;
+      for (const Extent& e : frame[source].type.shape) single = single && e.is_one();
       if (single) continue;
       return false;
     }

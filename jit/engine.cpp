@@ -132,9 +132,9 @@ std::string text_of(const llvm::Module& module) {
 }
 
 // Shows one stage of a compilation to whom it may concern: stderr and the directory of dumps.
-class Stages {
+class ModuleStages {
  public:
-  explicit Stages(const std::string& name) : name_(name) {}
+  explicit ModuleStages(const std::string& name) : name_(name) {}
 
   bool wanted(int debug) const { return options().debug >= debug || !options().dump.empty(); }
 
@@ -252,7 +252,7 @@ void prepare(llvm::Function& function, const Target& target) {
 
 std::string object_code(NewModule fresh, const Target& target) {
   llvm::Module& module = *fresh.module;
-  const Stages stages(module.getName().str());
+  const ModuleStages stages(module.getName().str());
   if (stages.wanted(4)) stages.show(4, ".ll", text_of(module));
   std::string faults;
   llvm::raw_string_ostream stream(faults);

@@ -247,7 +247,7 @@ Panels panels_of(const Tape& body, Id id) {
 constexpr std::int64_t kBytesOfShortRow = 2048;
 bool is_read_as_it_lies(const Type& type) {
   const std::int64_t columns = type.shape[1].pin();
-  return columns % Panels::of(type.dtype, 1, columns).lanes == 0 && columns * size_of(type.dtype) <= kBytesOfShortRow;
+  return columns % Panels::lanes_of(type.dtype) == 0 && columns * size_of(type.dtype) <= kBytesOfShortRow;
 }
 
 Rewritten after_loop(const LoweredLoop& loop, const Tensors& in, const Where& where) {

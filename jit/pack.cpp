@@ -226,8 +226,10 @@ class Packer {
 
 }  // namespace
 
+std::int64_t Panels::lanes_of(Dtype dtype) { return lanes_of_panels(target_for(options().isa), dtype); }
+
 Panels Panels::of(Dtype dtype, std::int64_t streams, std::int64_t columns) {
-  const std::int64_t lanes = lanes_of_panels(target_for(options().isa), dtype);
+  const std::int64_t lanes = lanes_of(dtype);
   const std::int64_t vectors = std::max<std::int64_t>(1, (columns + lanes - 1) / lanes);
   return {streams, streams > 1 ? 1 : std::min<std::int64_t>(4, vectors), lanes, columns};
 }

@@ -19,6 +19,8 @@ struct Panels {
 
   // For `streams` streams of `columns`: as many vectors as keep a tile of accumulators in registers.
   static Panels of(Dtype dtype, std::int64_t streams, std::int64_t columns);
+  // Lanes of a vector, for the machine that code is made for.
+  static std::int64_t lanes_of(Dtype dtype);
   explicit Panels(const Attrs& attrs);
   Attrs attrs() const;
 

@@ -239,7 +239,7 @@ bool Planner::joins_product(Id id, const Panels& panels) {
   auto is_small = [&](const Record& product) {
     const Shape& a = at(product.in[0]).type.shape;
     return product.op == &packed_matmul_op && !product.attrs.flag("transpose_a") && !product.attrs.flag("steps") &&
-           a[0].is_number() && a[0].value() == 1 && a[1].is_number();
+           a[0].is_one() && a[1].is_number();
   };
   std::vector<Dependency> starts, rest;
   for (std::size_t k = 2; k < r.in.size(); ++k) dependencies(r.in[k], true, starts);

@@ -23,7 +23,7 @@ bool is_axis_reshape(const Type& from, const Type& to) {
   auto without_ones = [](const Shape& shape) {
     Shape result;
     for (const Extent& extent : shape)
-      if (!(extent.is_number() && extent.value() == 1)) result.push_back(extent);
+      if (!extent.is_one()) result.push_back(extent);
     return result;
   };
   return without_ones(from.shape) == without_ones(to.shape);

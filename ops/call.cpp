@@ -13,11 +13,6 @@ namespace {
 
 const TapePtr& body_of(const Record& r) { return r.attrs.get<TapePtr>("body"); }
 
-Tensors joined(Tensors a, const Tensors& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 Type infer_call(const Op& op, std::span<const Type> in, const Attrs& attrs, const Where& where) {
   const Tape& body = *attrs.get<TapePtr>("body");
   if (in.size() != body.inputs.size())

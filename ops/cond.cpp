@@ -23,11 +23,6 @@ Tensors after_predicate(const Tensors& in) { return {in.begin() + 1, in.end()}; 
 
 std::vector<bool> after_predicate(const std::vector<bool>& flags) { return {flags.begin() + 1, flags.end()}; }
 
-Tensors joined(Tensors a, const Tensors& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 Type infer_cond(const Op&, std::span<const Type> in, const Attrs& attrs, const Where& where) {
   if (in[0].dtype != Dtype::boolean)
     throw Error(fmt::format("cond: the predicate is {}, not a boolean", to_string(in[0])), where,

@@ -10,13 +10,6 @@
 namespace tapeloop {
 namespace {
 
-void needs_float(std::string_view op, const Tensor& x, const Where& where) {
-  check_value(op, x, where);
-  if (!is_float(x.dtype()))
-    throw Error(fmt::format("{}: needs a floating-point operand, got {}", op, to_string(x.type())), where,
-                "cast(x, Dtype::f32) converts");
-}
-
 // f(x) where x > 0; elsewhere 0·x, which is 0 with derivatives 0 of every order, and NaN for NaN.
 template <class F>
 Tensor where_positive(const Tensor& x, const Where& where, const F& f) {

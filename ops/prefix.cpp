@@ -13,7 +13,7 @@
 namespace tapeloop {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kLowest = -std::numeric_limits<double>::infinity();
 
 // --- value --------------------------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ Pushforward jvp_cumprod(const Record& r, const Tensors& in, const Tensors& dots)
 // Where the maximum is another element than before: there it receives all that flows up to the next one. Of equal ones the
 // later takes over; nothing but a NaN does from a NaN.
 Tensor is_new_maximum(const Direction& d, const Tensor& x, const Tensor& y) {
-  return logical_or(d.at(d.at(x) >= d.earlier(y, -kInfinity)), d.at(d.at(x) != x));
+  return logical_or(d.at(d.at(x) >= d.earlier(y, kLowest)), d.at(d.at(x) != x));
 }
 Pullback vjp_cummax(const Record& r, const Tensors& in, const Demand&) {
   const Tensor y = again(r, in);
@@ -140,13 +140,13 @@ Pushforward jvp_cummax(const Record& r, const Tensors& in, const Tensors& dots) 
 struct LogWeights {
   Tensor before, here;
   LogWeights(const Direction& d, const Tensor& x, const Tensor& y) {
-    const Tensor last = d.earlier(y, -kInfinity);
+    const Tensor last = d.earlier(y, kLowest);
     // Of two of one infinity; the derivative of an ordinary tie is that of the difference.
     const Tensor same = logical_and(d.at(d.at(last) == x), d.at(is_inf(d.at(x))));
     const Tensor ordinary = where(d.at(same), 0, d.at(last) - x);
     // The first has nobody to share with.
     const Tensor is_first = d.earlier(zeros_like(x), 1);
-    const Tensor difference = where(d.at(is_first) > 0, -kInfinity, ordinary);
+    const Tensor difference = where(d.at(is_first) > 0, kLowest, ordinary);
     before = sigmoid(d.at(difference));
     here = sigmoid(neg(d.at(difference)));
   }

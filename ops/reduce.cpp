@@ -14,14 +14,13 @@
 #include "ops/elementwise.h"
 #include "ops/prefix.h"
 #include "ops/shape.h"
+#include "ops/strides.h"
 
 namespace tapeloop {
 namespace {
 
 constexpr int kPartials = 16;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-std::shared_ptr<Buffer> buffer_for(const Type& type) { return Buffer::allocate(bytes_of(type)); }
 
 bool contains(const Ints& axes, std::size_t axis) {
   return std::find(axes.begin(), axes.end(), std::int64_t(axis)) != axes.end();

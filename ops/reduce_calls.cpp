@@ -49,13 +49,6 @@ Tensor shift_of(const Tensor& x, const Axes& axes, const Where& where) {
   return tapeloop::where(abs(Operand(top, where)) == std::numeric_limits<double>::infinity(), 0, top);
 }
 
-void needs_float(std::string_view op, const Tensor& x, const Where& where) {
-  check_value(op, x, where);
-  if (!is_float(x.dtype()))
-    throw Error(fmt::format("{}: needs a floating-point operand, got {}", op, to_string(x.type())), where,
-                "cast(x, Dtype::f32) converts");
-}
-
 void needs_boolean(std::string_view op, const Tensor& x, const Where& where) {
   check_value(op, x, where);
   if (x.dtype() != Dtype::boolean)

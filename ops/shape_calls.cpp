@@ -73,8 +73,7 @@ Tensor reshape(const Tensor& x, Shape shape, Where where) {
     if (known.value() <= 0 || count_of(rest) % known.value() != 0)
       throw Error(fmt::format("reshape: {} has no extent that completes {}", to_string(x.shape()), to_string(shape)),
                   where, "the other extents must divide the number of elements, and only one may be -1");
-    shape[i] = known.is_number() && known.value() == 1 ? extent_product(rest)
-                                                       : Extent(extent_product(rest).pin() / known.pin());
+    shape[i] = known.is_one() ? extent_product(rest) : Extent(extent_product(rest).pin() / known.pin());
     break;
   }
   if (shape == x.shape()) return x;
