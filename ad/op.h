@@ -146,6 +146,6 @@ Tensor generate(const Op& op, Attrs attrs, const Where& where);
 // Several results of a record, one by one.
 Tensor pick(const Tensor& tuple, int index);
 Tensors picks(const Tensor& tuple);
-Tensors joined(Tensors a, const Tensors& b);
+Tensors joined(Tensors a, const Tensors& b);  // one list of both
 
 }  // namespace tapeloop

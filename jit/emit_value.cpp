@@ -4,6 +4,8 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 
+#include <algorithm>
+
 #include "ad/arithmetic.h"
 #include "jit/emit.h"
 #include "jit/emit_lanes.h"
@@ -302,9 +304,9 @@ bool Emitter::is_flat(const Frame& frame, Id id) const {
     if (r.op == &iota_op && r.attrs.integer("axis") < 0) continue;
     if (r.op == &broadcast_op) {
       const Id source = r.in[0];
-      bool single = frame.plan->stored[source] && frame.plan->nest_of[source] != nest_;
-      for (const Extent& e : frame[source].type.shape) single = single && e.is_one();
-      if (single) continue;
+      if (frame.plan->stored[source] && frame.plan->nest_of[source] != nest_ &&
+          std::ranges::all_of(frame[source].type.shape, &Extent::is_one))
+        continue;
       return false;
     }
     if (r.op == &reshape_op) {
