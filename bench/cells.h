@@ -4,6 +4,7 @@
 #include "models/initializer.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
+#include "ops/normalize.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
 
@@ -77,14 +78,10 @@ struct Peephole {
   }
 };
 
-// Layer normalisation (Ba, Kiros and Hinton 2016) over the last axis.
 struct LayerNorm {
   Tensor weight, bias;
 
-  Tensor operator()(const Tensor& x) const {
-    const Tensor centred = x - mean(x, -1, true);
-    return centred / sqrt(mean(square(centred), -1, true) + 1e-5) * weight + bias;
-  }
+  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias); }
   static LayerNorm init(std::int64_t size) { return {full({size}, 1), zeros({size})}; }
 };
 

@@ -297,7 +297,8 @@ void Emitter::emit_nests(Frame& frame, Value* apart) {
 
 void Emitter::emit_map(const Nest& nest, Frame& frame) {
   if (nest.writes.empty()) return;
-  if (packs_transpose(nest, frame)) return emit_transposed_pack(nest, frame);
+  if (packs_turned(nest, frame)) return emit_turned_pack(nest, frame);
+  if (const auto along = turned_axis(nest, frame)) return emit_turned(nest, frame, *along);
   bool flat = true;
   for (const Write& w : nest.writes) flat = flat && w.target == w.value && is_flat(frame, w.value);
   // All values first, then all stores: a value may be read where another one is written.

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -155,9 +156,12 @@ class Emitter {
   void emit_scatter(const Nest& nest, Frame& frame);
   void emit_matmul(const Nest& nest, Frame& frame);
 
-  // emit_pack.cpp
-  bool packs_transpose(const Nest& nest, const Frame& frame) const;
-  void emit_transposed_pack(const Nest& nest, Frame& frame);
+  // emit_turned.cpp
+  std::size_t axis_in_memory(const Frame& frame, Id id) const;
+  bool packs_turned(const Nest& nest, const Frame& frame) const;
+  void emit_turned_pack(const Nest& nest, Frame& frame);
+  std::optional<std::size_t> turned_axis(const Nest& nest, const Frame& frame) const;
+  void emit_turned(const Nest& nest, Frame& frame, std::size_t along);
 
   // emit_rows.cpp
   void emit_rows(const RowGroup& group, Frame& frame);

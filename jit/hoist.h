@@ -16,6 +16,10 @@ TapePtr sink_views(const TapePtr& tape);
 // What is elementwise over time, cheap, and read elementwise by one loop alone is computed in the loop's steps.
 TapePtr sink_values(const TapePtr& tape);
 
+// A product of a concatenation, and one that is split along its columns, becomes one product for each part of which each step
+// needs only some.
+TapePtr part_products(const TapePtr& tape);
+
 // What a loop computes from its constants alone is computed before it.
 TapePtr hoist_invariants(const TapePtr& tape);
 

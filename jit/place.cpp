@@ -27,8 +27,9 @@ void Planner::dependencies(Id id, bool aligned, std::vector<Dependency>& found) 
     if (is_waiting(d.id) && std::exchange(walked_[d.id], walk_) == walk_) continue;
     if (plan_.nest_of[d.id] >= 0) {
       // A part shows other places of the memory that its nest writes, so that must be whole before it is read; and so must a
-      // concatenation, which has the shape of one of its parts when the others are empty.
-      found.push_back({d.id, d.aligned && !(r.op->kind == Kind::view && (is_part(d.id) || r.op == &concat_op))});
+      // concatenation, which has the shape of one of its parts when the others are empty, and what is turned.
+      const bool whole = r.op->kind == Kind::view && (is_part(d.id) || r.op == &concat_op || is_turned(r));
+      found.push_back({d.id, d.aligned && !whole});
     } else if (r.op == &input_op || r.op->kind == Kind::source) {
       continue;
     } else if (r.op == &pick_op) {

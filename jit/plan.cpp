@@ -69,6 +69,27 @@ bool Planner::is_part(Id id) const {
          !is_source(r.in[0]);
 }
 
+// A transpose that moves the last axis: read where it stands, neighbours would be far from one another.
+bool Planner::is_turned(const Record& r) const {
+  if (r.op != &transpose_op || r.type.rank() < 2) return false;
+  const Ints& order = r.attrs.get<Ints>("order");
+  return order.back() + 1 != std::int64_t(order.size()) && !r.type.shape.back().is_one() &&
+         !at(r.in[0]).type.shape.back().is_one();
+}
+
+// Whether nobody reads a value but who packs it, which turns what is turned.
+bool Planner::is_read_by_packing(Id id) const {
+  for (Id output : t_.outputs)
+    if (output == id) return false;
+  for (Id reader = id + 1; reader < t_.size(); ++reader) {
+    const Record& r = at(reader);
+    if (std::find(r.in.begin(), r.in.end(), id) == r.in.end() || r.op == &pack_op) continue;
+    if (!is_view(reader) && r.op != &split_op) return false;
+    if (!is_read_by_packing(reader)) return false;
+  }
+  return true;
+}
+
 void Planner::count_uses() {
   for (const Record& r : t_.records)
     for (Id operand : r.in) ++uses_[operand];
@@ -102,6 +123,7 @@ void Planner::count_uses() {
         break;
     }
     if (r.op == &reshape_op && !is_view(id)) need(r.in[0]);
+    if (is_turned(r) && !is_read_by_packing(id)) need(id);
     // A reduction over several last axes walks them as one, so it reads memory, unless all of it is one flat walk.
     if (r.op->kind == Kind::reduce && r.op != &argmax_op) fold(r.in[0], r);
   }

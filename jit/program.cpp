@@ -184,9 +184,10 @@ std::shared_ptr<CompiledProgram::Layout> CompiledProgram::make_layout(const std:
     }
     return sum;
   };
-  // A meeting of two threads costs about as much as this many operations; below it a second thread does not pay.
+  // A meeting of two threads costs about as much as 50,000 to 100,000 operations, by how fast a core is; below the least of
+  // these a second thread does not pay, and where it may, Pace finds out.
   const double work = total(recipe_.work), meetings = total(recipe_.meetings);
-  layout->worth_threads = work > 1e6 && work > 100e3 * meetings;
+  layout->worth_threads = work > 1e6 && work > 50e3 * meetings;
   return layout;
 }
 
