@@ -1,4 +1,5 @@
 #include "jit/emit.h"
+#include "jit/pack.h"
 
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
@@ -263,7 +264,7 @@ void Emitter::emit_nests(Frame& frame, Value* apart) {
         emit_map(nest, frame);
         break;
       case NestKind::matmul:
-        emit_matmul(nest, frame);
+        frame[nest.root].op == &packed_matmul_op ? emit_product(nest, frame) : emit_matmul(nest, frame);
         break;
       case NestKind::reduce:
         emit_reduce(nest, frame);

@@ -147,14 +147,20 @@ class Emitter {
   llvm::Type* element(Dtype dtype);
   llvm::Type* lanes(llvm::Type* element);
 
-  // emit_reduce.cpp, emit_prefix.cpp, emit_sort.cpp, emit_matmul.cpp
+  // emit_reduce.cpp, emit_prefix.cpp, emit_sort.cpp
   void emit_reduce(const Nest& nest, Frame& frame, const Place& row = {});
   llvm::Value* add_up(LaneOp op, Dtype dtype, llvm::Value* partial);
   void emit_argmax(const Nest& nest, Frame& frame);
   void emit_prefix(const Nest& nest, Frame& frame);
   void emit_sort(const Nest& nest, Frame& frame);
   void emit_scatter(const Nest& nest, Frame& frame);
+
+  // emit_matmul.cpp
+  struct Batched;
   void emit_matmul(const Nest& nest, Frame& frame);
+  void emit_batched(const Batched& product);
+  void emit_batched_tile(const Batched& product, llvm::Value* row, std::int64_t rows, llvm::Value* column,
+                         std::int64_t vectors, llvm::Value* mask);
 
   // emit_turned.cpp
   std::size_t axis_in_memory(const Frame& frame, Id id) const;

@@ -13,10 +13,8 @@ namespace tapeloop {
 
 using llvm::Value;
 
-namespace {
-
-// Vectors as the rows of a square of n, and the same square by columns. In each of log2(n) rounds vector i takes every other
-// of two vectors: of i/2 and (i + n)/2, low halves in even, high halves in odd places.
+// In each of log2(n) rounds vector i takes every other of two vectors: of i/2 and (i + n)/2, low halves in even, high halves
+// in odd places.
 void turn(llvm::IRBuilderBase& b, std::vector<Value*>& square) {
   const int n = int(square.size());
   std::vector<int> low, high;
@@ -34,8 +32,6 @@ void turn(llvm::IRBuilderBase& b, std::vector<Value*>& square) {
     square = std::move(next);
   }
 }
-
-}  // namespace
 
 // The axis along which a value's elements are side by side in memory, or in that of its first operand.
 std::size_t Emitter::axis_in_memory(const Frame& frame, Id id) const {

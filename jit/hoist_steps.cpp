@@ -25,6 +25,25 @@ bool can_batch(const Record& r) {
 
 bool is_view(const Record& r) { return r.op->kind == Kind::view || r.op->kind == Kind::pick; }
 
+// Elements of one row of a batch: extents that are symbols count as one.
+double size_of_row(const Shape& shape) {
+  double size = 1;
+  for (const Extent& extent : shape) size *= extent.is_number() ? double(extent.value()) : 1;
+  return size;
+}
+
+// Whether an elementwise value is several times as large as what it is computed from, such as the outer product of two rows:
+// for all steps at once it would have to be written down and read again.
+bool grows(const Tape& body, const Record& r) {
+  if (r.op->kind != Kind::elementwise || r.in.empty()) return false;
+  double largest = 1;
+  for (Id operand : r.in) {
+    while (is_view(body[operand]) && body[operand].in.size() == 1) operand = body[operand].in[0];
+    largest = std::max(largest, size_of_row(body[operand].type.shape));
+  }
+  return size_of_row(r.type.shape) > 4 * largest;
+}
+
 // The part of a loop's body that can run before it, and the values that the rest wants of it.
 struct Before {
   Flags part, handed;
@@ -36,7 +55,7 @@ struct Before {
     for (Id id = 0; id < n; ++id) {
       const Record& r = body[id];
       auto is_there = [&](Id operand) { return may[operand] || body[operand].op == &input_op || !on.on_x[operand]; };
-      may[id] = r.op != &input_op && on.on_x[id] && !on.on_state[id] && can_batch(r) &&
+      may[id] = r.op != &input_op && on.on_x[id] && !on.on_state[id] && can_batch(r) && !grows(body, r) &&
                 std::all_of(r.in.begin(), r.in.end(), is_there);
       if (!may[id]) continue;
       follows[id] = on.is_product(body, id);
@@ -49,9 +68,13 @@ struct Before {
       if (part[id])
         for (Id operand : body[id].in) read_before[operand] = true;
     }
+    // What only looks at a value does so once more: as a value over time it would be a copy.
+    const auto hand = [&](Id operand) {
+      while (part[operand] && is_view(body[operand]) && body[operand].in.size() == 1) operand = body[operand].in[0];
+      handed[operand] = handed[operand] || part[operand];
+    };
     for (Id id = 0; id < n; ++id)
-      if (!part[id])
-        for (Id operand : body[id].in) handed[operand] = handed[operand] || part[operand];
+      if (!part[id]) std::for_each(body[id].in.begin(), body[id].in.end(), hand);
     for (std::size_t i = 0; i < loop.states; ++i)
       handed[body.outputs[i]] = handed[body.outputs[i]] || part[body.outputs[i]];
   }

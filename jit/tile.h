@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "jit/pack.h"
 #include "jit/target.h"
@@ -74,5 +75,8 @@ llvm::Value* mask_of(llvm::IRBuilderBase& b, int lanes, std::int64_t columns);
 
 // `scalar` in every lane: the first lanes of `wide`, which has it already, unless that is null.
 llvm::Value* spread(llvm::IRBuilderBase& b, llvm::Value* scalar, int lanes, llvm::Value* wide);
+
+// Vectors as the rows of a square, which become its columns.
+void turn(llvm::IRBuilderBase& b, std::vector<llvm::Value*>& square);
 
 }  // namespace tapeloop

@@ -1,0 +1,169 @@
+// Products with leading axes (jit/emit_matmul.cpp), where every row of a batch has a matrix of its own: attention, and cells
+// whose memory is a matrix. Compiled they have the interpreter's bits.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "ad/grad.h"
+#include "cases.h"
+#include "jit/jit.h"
+#include "models/cell.h"
+#include "ops/elementwise.h"
+#include "ops/matmul.h"
+#include "ops/random.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+using namespace tapeloop;
+
+namespace {
+
+Tensor numbers(int seed, const Shape& shape, Dtype dtype = Dtype::f32) {
+  return (0.5 * normal(key(std::uint64_t(seed)), shape, dtype)).materialized();
+}
+
+Options changed(const std::string& isa, int threads, bool compiled) {
+  Options o = options();
+  o.isa = isa;
+  o.threads = threads;
+  o.all_threads = threads > 1;
+  o.jit = compiled;
+  return o;
+}
+
+template <class F, class... In>
+void check_compiled(const F& f, const In&... in) {
+  const auto run = [&](const Options& o) {
+    const ScopedOptions scope(o);
+    return leaves_of(jit(f)(in...));
+  };
+  const Tensors expected = run(changed("", 1, false));
+  for (const auto& [isa, threads] : {std::pair{"avx512", 2}, std::pair{"avx2", 1}}) {
+    CAPTURE(isa);
+    const Tensors compiled = run(changed(isa, threads, true));
+    REQUIRE(compiled.size() == expected.size());
+    for (std::size_t i = 0; i < compiled.size(); ++i) {
+      CAPTURE(i);
+      CHECK(same_bits(compiled[i], expected[i]));
+    }
+  }
+}
+
+// f(a, b) for a of [lead…, m, k] and b of [lead…, k, n], each as it is and as the transpose of what is in memory.
+void check_sizes(const Shape& lead, std::int64_t m, std::int64_t k, std::int64_t n, Dtype dtype) {
+  CAPTURE(m);
+  CAPTURE(k);
+  CAPTURE(n);
+  const auto shape = [&](std::int64_t rows, std::int64_t columns) {
+    Shape all = lead;
+    all.push_back(rows);
+    all.push_back(columns);
+    return all;
+  };
+  for (const bool ta : {false, true})
+    for (const bool tb : {false, true}) {
+      CAPTURE(ta);
+      CAPTURE(tb);
+      const MatmulOptions how{.transpose_a = ta, .transpose_b = tb};
+      const Tensor a = numbers(1, ta ? shape(k, m) : shape(m, k), dtype);
+      const Tensor b = numbers(2, tb ? shape(n, k) : shape(k, n), dtype);
+      check_compiled([how](const Tensor& x, const Tensor& y,
+                           const Tensor& start) { return std::pair{matmul(x, y, how), matmul(x, y, start * 2, how)}; },
+                     a, b, numbers(3, shape(m, n), dtype));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("batched products: rows, columns and sums of fewer than a vector, of several and some") {
+  for (const auto& [m, k, n] : {std::tuple{1, 1, 1},
+                                {1, 19, 70},
+                                {70, 19, 1},
+                                {1, 33, 1},
+                                {7, 1, 40},
+                                {13, 35, 20},
+                                {6, 16, 64},
+                                {3, 40, 2},
+                                {2, 3, 150}})
+    check_sizes({3}, m, k, n, Dtype::f32);
+  for (const auto& [m, k, n] : {std::tuple{1, 19, 70}, {70, 19, 1}, {13, 35, 20}})
+    check_sizes({2, 3}, m, k, n, Dtype::f64);
+}
+
+TEST_CASE("batched products: nothing to sum, or nothing to compute") {
+  for (const auto& [m, k, n] : {std::tuple{2, 0, 20}, {0, 3, 4}, {2, 3, 0}, {20, 0, 1}})
+    check_sizes({2}, m, k, n, Dtype::f32);
+}
+
+TEST_CASE("batched products: scores of attention, and what they weigh") {
+  const auto attend = [](const Tensor& q, const Tensor& k, const Tensor& v) {
+    return matmul(softmax(matmul(q, transpose(k, {0, 2, 1})) / 4.0), v);
+  };
+  const auto loss = [attend](const Tensor& q, const Tensor& k, const Tensor& v) {
+    const Tensor y = attend(q, k, v);
+    return sum(y * y);
+  };
+  for (const auto& [batch, queries, keys] : {std::tuple{2, 1, 35}, {3, 9, 9}, {1, 20, 50}}) {
+    const Tensor q = numbers(4, {batch, queries, 18}), k = numbers(5, {batch, keys, 18}),
+                 v = numbers(6, {batch, keys, 21});
+    check_compiled(attend, q, k, v);
+    check_compiled(grad<0, 1, 2>(loss), q, k, v);
+  }
+}
+
+namespace {
+
+// A memory that is a matrix, written by outer products and read by a query; what is elementwise on it follows from the inputs
+// alone, as do queries, of which only the gradient needs all steps.
+struct MatrixMemory {
+  Tensor w, b;  // [D, 4D], [4D]: query, key, value, gates
+
+  struct State {
+    Tensor c, n;  // [B, D, D], [B, D]
+  };
+  auto operator()(const State& s, const Tensor& x) const {
+    const Extent rows = x.size(0), d = w.size(0);
+    const auto [q, k, v, g] = chunk<4>(matmul(x, w) + b);
+    const Tensor f = sigmoid(slice(g, 1, 0, 1)), i = sigmoid(slice(g, 1, 1, 2));
+    const Tensor written = reshape(v, {rows, d, 1}) * reshape(k, {rows, 1, d});
+    const Tensor c = reshape(f, {rows, 1, 1}) * s.c + reshape(i, {rows, 1, 1}) * written;
+    const Tensor n = f * s.n + i * k;
+    const Tensor read = reshape(matmul(c, reshape(q, {rows, d, 1})), {rows, d});
+    return std::pair{State{c, n}, read / (abs(sum(n * q, -1, true)) + 1)};
+  }
+};
+
+// The delta rule: what the memory holds under a key is replaced.
+struct DeltaRule {
+  Tensor w;  // [D, 3D]
+
+  auto operator()(const Tensor& c, const Tensor& x) const {
+    const Extent rows = x.size(0), d = w.size(0);
+    const auto [q, k, v] = chunk<3>(matmul(x, w));
+    const Tensor at = reshape(k / sqrt(sum(k * k, -1, true) + 1e-6), {rows, 1, d});
+    const Tensor next = c + matmul(transpose(at, {0, 2, 1}), reshape(v, {rows, 1, d}) - matmul(at, c));
+    return std::pair{next, reshape(matmul(reshape(q, {rows, 1, d}), next), {rows, d})};
+  }
+};
+
+template <class Cell, class State>
+void check_cell(const Cell& cell, const State& state, const Tensor& xs) {
+  const auto loss = [](const Cell& c, const State& s, const Tensor& x) {
+    const auto [last, ys] = unroll(c, s, x);
+    return sum(ys * ys);
+  };
+  check_compiled(loss, cell, state, xs);
+  check_compiled(grad<0, 1, 2>(loss), cell, state, xs);
+}
+
+}  // namespace
+
+TEST_CASE("batched products: cells whose memory is a matrix, forward and backward") {
+  for (const auto& [batch, size] : {std::pair{1, 20}, {3, 5}, {2, 33}}) {
+    CAPTURE(batch);
+    CAPTURE(size);
+    const Tensor xs = numbers(7, {6, batch, size}), c = numbers(8, {batch, size, size}), n = numbers(9, {batch, size});
+    check_cell(MatrixMemory{numbers(10, {size, 4 * size}), numbers(11, {4 * size})}, MatrixMemory::State{c, n}, xs);
+    check_cell(DeltaRule{numbers(12, {size, 3 * size})}, c, xs);
+  }
+}
