@@ -214,7 +214,7 @@ void Planner::decide_storage() {
   for (Id id = 0; id < t_.size(); ++id) {
     const Record& r = at(id);
     const int nest = plan_.nest_of[id];
-    if (nest < 0 || r.op == &pick_op) continue;
+    if (nest < 0 || (r.op == &pick_op && !is_view(id))) continue;
     if (is_part(id)) continue;
     const bool along = r.op->kind == Kind::reduce && plan_.nests[std::size_t(nest)].kind == NestKind::map;
     for (Id operand : r.in) {

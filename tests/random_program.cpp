@@ -11,13 +11,15 @@
 #include "ops/scan.h"
 #include "ops/shape.h"
 #include "ops/sort.h"
+#include "ops/source.h"
 #include "ops/while_loop.h"
 
 namespace tapeloop::testing {
 namespace {
 
-constexpr unsigned kSmooth = 24, kWithBody = 3, kKinked = 9;
-constexpr unsigned kScan = kSmooth, kCond = kSmooth + 1, kWhile = kSmooth + 2, kFirstKinked = kSmooth + kWithBody;
+constexpr unsigned kSmooth = 28, kWithBody = 3, kKinked = 9;
+constexpr unsigned kProducts = 24, kScan = kSmooth, kCond = kSmooth + 1, kWhile = kSmooth + 2,
+                   kFirstKinked = kSmooth + kWithBody;
 
 class Maker {
  public:
@@ -104,6 +106,50 @@ Tensor turns(const RandomStep& step, const Values& v, const Tensor& x) {
   return while_loop(goes_on, f, State{x, full({}, 0, Dtype::i32)}, {.bound = 3}).first;
 }
 
+// A matrix that is the same wherever it is asked for: what a loop reads of it does not change from step to step.
+Tensor weight(std::int64_t rows, std::int64_t columns, Dtype dtype) {
+  return sin(reshape(arange(0, double(rows * columns), 1, dtype), {rows, columns}) * 1.7) * 0.3;
+}
+
+// A matrix with as many rows as x has, from `from` on; x itself when there is no other.
+Tensor beside(const Values& v, unsigned from, const Tensor& x) {
+  for (std::size_t i = 0; i < v.floats.size(); ++i) {
+    const Tensor& y = v.floats[(from + i) % v.floats.size()];
+    if (y.rank() == 2 && values_of(y.shape())[0] == values_of(x.shape())[0]) return y;
+  }
+  return x;
+}
+
+// Products of matrices and of batches of them, in the layouts that cells are written in. x has an axis.
+Tensor product(const RandomStep& s, Values& v, const Tensor& x) {
+  const std::int64_t columns = x.size(-1).value();
+  if (columns == 0 || columns > 40) return x * 0.5;
+  if (x.rank() == 1) return product(s, v, expand_dims(x, 0));
+  if (x.rank() == 3) {
+    static const std::vector<int> orders[] = {{0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    const Tensor y = tanh(x) * 0.25;
+    const bool flag = s.c % 2 == 1;
+    if (s.code == kProducts) return matmul(x, y, {.transpose_a = flag, .transpose_b = !flag});
+    if (s.code == kProducts + 1) return matmul(y, transpose(sum(x, 1, true), {0, 2, 1}));
+    if (s.code == kProducts + 2) return matmul(sum(x, 2, true), y, {.transpose_a = true});
+    return transpose(y, orders[s.c % 5]);
+  }
+  const std::int64_t hidden = std::int64_t(1 + s.c % 9);
+  if (s.code == kProducts) {
+    // Each part goes its own way, or nowhere.
+    const auto [a, b, c] = chunk<3>(matmul(x, weight(columns, 3 * hidden, x.dtype())));
+    v.floats.insert(v.floats.end(), {a, tanh(b)});
+    return c;
+  }
+  if (s.code == kProducts + 1) {
+    const Tensor joined = concat({beside(v, s.b, x), x}, 1);
+    if (joined.size(1).value() > 60) return cos(x);
+    return matmul(joined, weight(joined.size(1).value(), hidden, x.dtype()));
+  }
+  if (s.code == kProducts + 2) return matmul(x, transpose(weight(hidden, columns, x.dtype())));
+  return columns < 14 ? expand_dims(x, 1) * expand_dims(tanh(x), 2) : transpose(x);
+}
+
 Tensor next(const RandomStep& s, Values& v) {
   const Tensor& x = v.floats[s.a % v.floats.size()];
   const int rank = x.rank(), last = rank - 1, axis = rank ? int(s.c % unsigned(rank)) : 0;
@@ -166,6 +212,11 @@ Tensor next(const RandomStep& s, Values& v) {
                  : x * (cast(remainder(sum(n), 3), x.dtype()) - 1);
     case 23:
       return x.size(0).value() > 0 ? gather(x, remainder(n, int(x.size(0).value()))) * 0.5 : x + 1;
+    case kProducts:
+    case kProducts + 1:
+    case kProducts + 2:
+    case kProducts + 3:
+      return product(s, v, x);
     case kScan:
       return loop_over(s, v, x);
     case kCond: {

@@ -201,3 +201,32 @@ TEST_CASE("regressions: a loop of one step when it is compiled, over a part of a
     ++testing::cases;
   }
 }
+
+TEST_CASE("regressions: what is summed up are chunks of what is computed from a chunk of a product") {
+  const auto f = [](const Tensor& x, const Tensor& w) {
+    const auto [p, q] = chunk<2>(matmul(x, w));
+    const auto [a, b] = chunk<2>(tanh(q));
+    return sum(sigmoid(a) * tanh(b)) + sum(p);
+  };
+  const Tensor x = normal(key(1), {3, 5}, Dtype::f64).materialized(),
+               w = normal(key(2), {5, 8}, Dtype::f64).materialized();
+  CHECK(same_bits(jit(f)(x, w), f(x, w)));
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: of a product over time some chunks leave the loop and others stay") {
+  const auto f = [](const Tensor& h, const Tensor& xs, const Tensor& w, const Tensor& u) {
+    const auto step = [&](const Tensor& s, const Tensor& x) {
+      const auto [a, b] = chunk<2>(matmul(x, w));
+      const Tensor next = tanh(s * 0.5 + a);
+      return std::pair{next, matmul(tanh(b), u) + next};
+    };
+    return scan(step, h, xs).second;
+  };
+  const Tensor h = normal(key(3), {2, 4}, Dtype::f64).materialized(),
+               xs = normal(key(4), {5, 2, 3}, Dtype::f64).materialized(),
+               w = normal(key(5), {3, 8}, Dtype::f64).materialized(),
+               u = normal(key(6), {4, 4}, Dtype::f64).materialized();
+  CHECK(same_bits(jit(f)(h, xs, w, u), f(h, xs, w, u)));
+  ++testing::cases;
+}
