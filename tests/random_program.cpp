@@ -288,6 +288,11 @@ RandomProgram::RandomProgram(unsigned number) : smooth(number % 2 == 0), seed(nu
   // Mostly short, up to 60.
   const unsigned most = number % 25 == 0 ? 60 : number % 5 == 0 ? 25 : 12;
   steps = maker.steps(5 + maker.draw(most - 4), 0);
+  if (number % 3 != 0) return;
+  // A third begin with a cell that runs over time.
+  shape = {Extent(sizes[1 + maker.draw(4)]), Extent(sizes[1 + maker.draw(4)]), Extent(sizes[1 + maker.draw(7)])};
+  steps.insert(steps.begin(),
+               {kScan, 0, maker.draw(1u << 20), maker.draw(1u << 20), maker.steps(3 + maker.draw(9), 1), {}});
 }
 
 Tensor RandomProgram::operator()(const Tensor& x, const Tensor& row, const Tensor& integers) const {

@@ -16,13 +16,13 @@ struct RandomStep {
 
 struct RandomProgram {
   std::vector<RandomStep> steps;
-  Shape shape;         // of the first input, [rows, columns]
+  Shape shape;         // of the first input, [rows, columns] or [steps, rows, columns]
   bool smooth = true;  // has derivatives that differences can find
   unsigned seed = 0;
 
   explicit RandomProgram(unsigned seed);
 
-  // Inputs: [rows, columns], [columns], and integers [rows]. Gives a scalar.
+  // Inputs: of `shape`, of its last extent, and integers of its first. Gives a scalar.
   Tensor operator()(const Tensor& x, const Tensor& row, const Tensor& integers) const;
 };
 

@@ -30,8 +30,8 @@ constexpr Dtype f64 = Dtype::f64;
 Tensors inputs_of(const RandomProgram& p, Dtype dtype) {
   const auto seed = std::uint64_t(p.seed);
   const Tensor integers = cast(floor(uniform(key(seed + 2), {p.shape[0]}, -4, 9)), Dtype::i32);
-  return {normal(key(seed), p.shape, dtype).materialized(), normal(key(seed + 1), {p.shape[1]}, dtype).materialized(),
-          integers.materialized()};
+  return {normal(key(seed), p.shape, dtype).materialized(),
+          normal(key(seed + 1), {p.shape.back()}, dtype).materialized(), integers.materialized()};
 }
 
 TapePtr tape_of(const RandomProgram& p, const Tensors& x) {
