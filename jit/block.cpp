@@ -33,8 +33,8 @@ Tensor blocked(const Record& r, const Tensors& in) {
     return record(loop_op, in, inner.attrs(), r.where);
 
   outer.most = most_steps(inner);
-  // A symbol that is 1 now would be a number, and the code right for no other length.
-  if (outer.most.value() == 1) return record(loop_op, in, inner.attrs(), r.where);
+  // A symbol that is 0 or 1 now could become a number, and the code right for no other length.
+  if (outer.most.value() <= 1) return record(loop_op, in, inner.attrs(), r.where);
   outer.block = Extent::symbol(outer.most.value());
   inner.length = outer.block;
   inner.history.assign(inner.history.size(), -1);

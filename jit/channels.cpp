@@ -36,10 +36,10 @@ class Finder {
       const Id value = y.write->value;
       if (t_[value].type.shape == found_.space)
         y.place = own_place(found_.space);
-      else if (const auto place = place_of_small(value))
+      else if (const auto place = place_of_small(value); place && y.write->target == value)
         reach(value, y.place = *place);
       else
-        return {};
+        return {};  // or it is a part of something else
     }
     walk();
     for (std::size_t i = 0; i < loop_.states; ++i) {

@@ -171,6 +171,8 @@ void Emitter::emit_turns(LoopFrame& f) {
   Value* apart = nullptr;
   if (runs(Pass::rows_apart) && keeps_rows_apart(body, loop.constants, loop.states))
     apart = shares_rows(extent(body.nests[0].space[0]));
+  if (blocked && !loop.block.symbol())
+    throw InternalError("emit: the block of a loop has a fixed length", f.record.where);
   if (blocked) layout_.blocks.emplace_back(loop.block.resolved(), loop.most);
   this->loop(number(0), turns, number(1), [&](Value* turn) {
     Value *begin = begin_of(turn), *steps = number(1);

@@ -24,7 +24,8 @@ TapePtr part_products(const TapePtr& tape);
 TapePtr hoist_invariants(const TapePtr& tape);
 
 // Products of xs with constants, with what leads to them and what follows from them without the state, are computed
-// before the loop for all its steps at once: the rows of the steps are the rows of one product.
+// before the loop for all its steps at once: the rows of the steps are the rows of one product. What is much larger than what it
+// is computed from stays, unless it is multiplied.
 TapePtr hoist_before(const TapePtr& tape);
 
 // Products that no later step needs are computed after the loop for all its steps at once. Sums over the steps,

@@ -51,12 +51,14 @@ struct Before {
   Before(const LoweredLoop& loop, const Dependences& on) : part(loop.body->size(), false), handed(part) {
     const Tape& body = *loop.body;
     const auto n = Id(body.size());
-    Flags may(n, false), follows(n, false);
+    Flags may(n, false), follows(n, false), multiplied(n, false);  // multiplied: by a matrix, as it is or through views
+    for (Id id = n; id-- > 0;)
+      if (on.is_product(body, id) || (multiplied[id] && is_view(body[id]))) multiplied[body[id].in[0]] = true;
     for (Id id = 0; id < n; ++id) {
       const Record& r = body[id];
       auto is_there = [&](Id operand) { return may[operand] || body[operand].op == &input_op || !on.on_x[operand]; };
-      may[id] = r.op != &input_op && on.on_x[id] && !on.on_state[id] && can_batch(r) && !grows(body, r) &&
-                std::all_of(r.in.begin(), r.in.end(), is_there);
+      may[id] = r.op != &input_op && on.on_x[id] && !on.on_state[id] && can_batch(r) &&
+                (multiplied[id] || !grows(body, r)) && std::all_of(r.in.begin(), r.in.end(), is_there);
       if (!may[id]) continue;
       follows[id] = on.is_product(body, id);
       for (Id operand : body[id].in) follows[id] = follows[id] || follows[operand];
@@ -207,12 +209,15 @@ Rewritten before_loop(const LoweredLoop& loop, const Tensors& in, const Where& w
   for (Id id = 0; id < body.size(); ++id)
     if (before.handed[id]) handed.push_back(id);
   wanted = handed;
-  // A result over time that needs no state needs no loop either.
+  // A result over time that needs no state needs no loop either, but for a history, before which the initial state stands.
+  const auto leaves = [&](std::size_t i) {
+    return i >= loop.states && before.part[body.outputs[i]] && loop.history[i - loop.states] < 0;
+  };
   std::vector<Id> outputs;
   std::vector<int> history;
   for (std::size_t i = 0; i < body.outputs.size(); ++i) {
     const Id id = body.outputs[i];
-    if (i >= loop.states && before.part[id]) {
+    if (leaves(i)) {
       wanted.push_back(id);
     } else {
       outputs.push_back(id);
@@ -229,7 +234,7 @@ Rewritten before_loop(const LoweredLoop& loop, const Tensors& in, const Where& w
   Tensors parts;
   std::size_t next = 0, hoisted = handed.size();
   for (std::size_t i = 0; i < body.outputs.size(); ++i)
-    parts.push_back(i >= loop.states && before.part[body.outputs[i]] ? values[hoisted++] : pick(tuple, int(next++)));
+    parts.push_back(leaves(i) ? values[hoisted++] : pick(tuple, int(next++)));
   return {tuple, parts};
 }
 

@@ -38,7 +38,7 @@ void check_compiled(const F& f, const In&... in) {
     return leaves_of(jit(f)(in...));
   };
   const Tensors expected = run(changed("", 1, false));
-  for (const auto& [isa, threads] : {std::pair{"avx512", 2}, std::pair{"avx2", 1}}) {
+  for (const auto& [isa, threads] : {std::pair{"avx512", 2}, std::pair{"avx2", 1}, std::pair{"sse2", 1}}) {
     CAPTURE(isa);
     const Tensors compiled = run(changed(isa, threads, true));
     REQUIRE(compiled.size() == expected.size());

@@ -230,3 +230,67 @@ TEST_CASE("regressions: of a product over time some chunks leave the loop and ot
   CHECK(same_bits(jit(f)(h, xs, w, u), f(h, xs, w, u)));
   ++testing::cases;
 }
+
+TEST_CASE("regressions: a state that follows from the inputs alone is, before each step, what it was") {
+  const auto loss = [](const Tensor& h, const Tensor& xs, const Tensor& w) {
+    const auto step = [&](const std::pair<Tensor, Tensor>& s, const Tensor& x) {
+      const Tensor now = tanh(matmul(x, w)), y = tanh(s.first * s.second + now);
+      return std::pair{std::pair{y, now}, y * s.second};
+    };
+    const auto [last, ys] = scan(step, std::pair{h, h * 0.5}, xs);
+    return sum(ys * ys);
+  };
+  const Tensor h = normal(key(7), {2, 4}, Dtype::f64).materialized(),
+               xs = normal(key(8), {3, 2, 5}, Dtype::f64).materialized(),
+               w = normal(key(9), {5, 4}, Dtype::f64).materialized();
+  const auto [a, b, c] = grad<0, 1, 2>(loss)(h, xs, w);
+  const auto [a2, b2, c2] = jit(grad<0, 1, 2>(loss))(h, xs, w);
+  CHECK(same_bits(a, a2));
+  CHECK(same_bits(b, b2));
+  CHECK(same_bits(c, c2));
+  ++testing::cases;
+}
+
+TEST_CASE("regressions: small parts of a result over time stand side by side, whatever the state is kept in") {
+  for (const std::int64_t batch : {1, 2}) {
+    const auto f = [](const Tensor& h, const Tensor& xs) {
+      const auto step = [](const Tensor& s, const Tensor& x) {
+        const Tensor a = tanh(slice(x, 1, 3, 4)), b = tanh(slice(x, 1, 4, 5) * 2);
+        return std::pair{tanh(slice(x, 1, 0, 3) + s * a + b), concat({a, b}, 1)};
+      };
+      return scan(step, h, xs).second;
+    };
+    const Tensor h = normal(key(10), {batch, 3}, Dtype::f64).materialized(),
+                 xs = normal(key(11), {4, batch, 5}, Dtype::f64).materialized();
+    CHECK(same_bits(jit(f)(h, xs), f(h, xs)));
+    ++testing::cases;
+  }
+}
+
+TEST_CASE("regressions: a program compiled for no steps, no rows or no columns is right for others") {
+  const auto cell = [](const Tensor& h, const Tensor& x, const Tensor& w, const Tensor& u) {
+    const Tensor joined = concat({slice(x, 1, 0, 0), h}, 1);
+    return tanh(matmul(x, w) + matmul(joined, u));
+  };
+  const auto run = [cell](const Tensor& h, const Tensor& xs, const Tensor& w, const Tensor& u) {
+    const auto step = [&](const Tensor& s, const Tensor& x) {
+      const Tensor next = cell(s, x, w, u);
+      return std::pair{next, next};
+    };
+    return scan(step, h, xs).second;
+  };
+  using Sizes = std::vector<std::pair<std::int64_t, std::int64_t>>;
+  for (const std::int64_t inputs : {5, 0})
+    for (const Sizes& calls :
+         {Sizes{{0, 4}, {3, 4}, {30, 4}}, Sizes{{3, 4}, {9, 4}, {2, 4}}, Sizes{{9, 0}, {9, 3}, {4, 7}}}) {
+      auto compiled = jit(run);
+      for (const auto& [steps, rows] : calls) {
+        const Tensor h = normal(key(12), {rows, 8}, Dtype::f64).materialized(),
+                     xs = normal(key(13), {steps, rows, inputs}, Dtype::f64).materialized(),
+                     w = normal(key(14), {inputs, 8}, Dtype::f64).materialized(),
+                     u = normal(key(15), {8, 8}, Dtype::f64).materialized();
+        CHECK(same_bits(compiled(h, xs, w, u), run(h, xs, w, u)));
+        ++testing::cases;
+      }
+    }
+}
