@@ -119,7 +119,7 @@ std::optional<std::size_t> Emitter::turned_axis(const Nest& nest, const Frame& f
     if (type.rank() < 2 || type.dtype == Dtype::boolean || w.stream >= 0 || type.shape != nest.space) return {};
     const std::size_t axis = axis_in_memory(frame, w.value);
     const auto is_short = [&](const Extent& extent) {
-      return extent.is_number() && extent.value() < lanes_of_panels(target_, type.dtype);
+      return extent.is_number() && extent.value() < target_.vector_bytes / size_of(type.dtype);
     };
     if (axis + 1 == type.shape.size() || (along && *along != axis) || is_short(type.shape[axis]) ||
         is_short(type.shape.back()))
@@ -132,7 +132,8 @@ std::optional<std::size_t> Emitter::turned_axis(const Nest& nest, const Frame& f
 // Squares are read along one axis and written along the last.
 void Emitter::emit_turned(const Nest& nest, Frame& frame, std::size_t along) {
   const std::size_t last = nest.space.size() - 1;
-  width_ = lanes_of_panels(target_, frame[nest.writes[0].value].type.dtype);
+  // The lanes of one register: a square of wider vectors would not fit into all of them.
+  width_ = target_.vector_bytes / size_of(frame[nest.writes[0].value].type.dtype);
   Indices at(nest.space.size());
   Value *side = number(width_), *columns = extent(nest.space[last]);
   // The square from row `row` of those up to `rows` and column `column`; `whole`: all of it exists.
