@@ -298,8 +298,7 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
     known_.clear();
     const std::int64_t columns = p.panels.columns_in(valid, v);
     width_ = lanes_for(p.panels.lanes, columns);
-    const Id last = p.nest.terms.back();
-    bring_tile(p, last, sum, v, used);
+    bring_tile(p, p.nest.terms.back(), sum, v, used);
     for (const auto& [product, of] : earlier) bring_tile(p, product, of, v, used);
     Value* mask = mask_of(b_, width_, columns);
     const Index column{b_.CreateAdd(first_column, number(p.panels.lanes * v)), 1, nullptr};
@@ -317,7 +316,8 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
     };
     std::vector<Store> stores;
     for (const Write& w : p.nest.writes) {
-      if (w.value != last) {
+      const Tile* tile = tile_of(w.value);
+      if (!tile) {
         const Indices at = place_of(w.value);
         stores.push_back({&w, at, pull(frame, w.value, at, mask)});
         continue;
@@ -325,7 +325,7 @@ void Emitter::finish_row(Product& p, Frame& frame, Value* row, const Sums& sum, 
       for (std::int64_t s = 0; s < p.panels.streams; ++s) {
         Indices place = place_of(w.value);
         if (s) place[1].base = b_.CreateAdd(place[1].base, number(s * p.panels.columns));
-        stores.push_back({&w, place, tiles_[0].sums[std::size_t(s)]});
+        stores.push_back({&w, place, tile->sums[std::size_t(s)]});
       }
     }
     for (const Store& s : stores) write(frame, *s.write, s.at, s.value, mask);
