@@ -6,7 +6,6 @@
 #include "ops/matmul.h"
 #include "ops/normalize.h"
 #include "ops/random.h"
-#include "ops/reduce.h"
 
 namespace tapeloop::bench {
 

@@ -31,7 +31,7 @@ class Finder {
     for (std::size_t i = 0; i < loop_.states; ++i)
       if (t_.output_type(i).shape == found_.space) place_state(i, own_place(found_.space));
     walk();
-    // What is smaller than the space stands where the others read it.
+    // What is smaller than the space stands where the others read it, and is no part of a larger result.
     for (Channels::Given& y : found_.given) {
       const Id value = y.write->value;
       if (t_[value].type.shape == found_.space)
@@ -39,7 +39,7 @@ class Finder {
       else if (const auto place = place_of_small(value); place && y.write->target == value)
         reach(value, y.place = *place);
       else
-        return {};  // or it is a part of something else
+        return {};
     }
     walk();
     for (std::size_t i = 0; i < loop_.states; ++i) {

@@ -1,10 +1,10 @@
 #include "jit/emit.h"
-#include "jit/pack.h"
 
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
 #include "jit/engine.h"
+#include "jit/pack.h"
 #include "jit/tile.h"
 #include "ops/index.h"
 #include "ops/reduce.h"

@@ -85,7 +85,7 @@ void Emitter::emit_batched(const Batched& p) {
     loop(whole, p.rows, number(1), [&](Value* row) { emit_batched_tile(p, row, 1, column, across, mask); });
   };
   const std::int64_t side = vectors * width_;
-  Value* whole = b_.CreateMul(b_.CreateSDiv(p.columns, number(side)), number(side));
+  Value* whole = vectors > 1 ? b_.CreateMul(b_.CreateSDiv(p.columns, number(side)), number(side)) : number(0);
   loop(number(0), whole, number(side), [&](Value* column) { for_rows(column, vectors, nullptr); });
   vector_loop(whole, p.columns, [&](Value* column, Value* mask) { for_rows(column, 1, mask); });
 }

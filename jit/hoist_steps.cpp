@@ -25,6 +25,12 @@ bool can_batch(const Record& r) {
 
 bool is_view(const Record& r) { return r.op->kind == Kind::view || r.op->kind == Kind::pick; }
 
+// What a value looks at, through all views of one operand; or itself.
+Id looked_at(const Tape& body, Id id) {
+  while (is_view(body[id]) && body[id].in.size() == 1) id = body[id].in[0];
+  return id;
+}
+
 // Elements of one row of a batch: extents that are symbols count as one.
 double size_of_row(const Shape& shape) {
   double size = 1;
@@ -37,10 +43,7 @@ double size_of_row(const Shape& shape) {
 bool grows(const Tape& body, const Record& r) {
   if (r.op->kind != Kind::elementwise || r.in.empty()) return false;
   double largest = 1;
-  for (Id operand : r.in) {
-    while (is_view(body[operand]) && body[operand].in.size() == 1) operand = body[operand].in[0];
-    largest = std::max(largest, size_of_row(body[operand].type.shape));
-  }
+  for (Id operand : r.in) largest = std::max(largest, size_of_row(body[looked_at(body, operand)].type.shape));
   return size_of_row(r.type.shape) > 4 * largest;
 }
 
@@ -72,8 +75,8 @@ struct Before {
     }
     // What only looks at a value does so once more: as a value over time it would be a copy.
     const auto hand = [&](Id operand) {
-      while (part[operand] && is_view(body[operand]) && body[operand].in.size() == 1) operand = body[operand].in[0];
-      handed[operand] = handed[operand] || part[operand];
+      const Id value = looked_at(body, operand);
+      handed[value] = handed[value] || part[value];
     };
     for (Id id = 0; id < n; ++id)
       if (!part[id]) std::for_each(body[id].in.begin(), body[id].in.end(), hand);

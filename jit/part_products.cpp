@@ -37,9 +37,9 @@ std::vector<bool> parted_by_readers(const LoweredLoop& loop, const Dependences& 
   for (const Record& r : body.records)
     for (Id operand : r.in)
       if (r.op != &split_op || r.attrs.integer("axis") != 1) other[operand] = true;
-  for (const Record& r : body.records) {
-    if (r.op != &pick_op || body[r.in[0]].op != &split_op) continue;
-    const Id product = body[r.in[0]].in[0], id = Id(&r - body.records.data());
+  for (Id id = 0; id < body.size(); ++id) {
+    if (body[id].op != &pick_op || body[body[id].in[0]].op != &split_op) continue;
+    const Id product = body[body[id].in[0]].in[0];
     parted[product] = parted[product] || (on.is_product(body, product) && on.on_state[product] && needed[product] &&
                                           !needed[id] && !other[product]);
   }
@@ -55,7 +55,7 @@ TapePtr with_parts(const LoweredLoop& loop) {
   const Tape& body = *loop.body;
   const Dependences on(loop);
   const std::vector<bool> parted = parted_by_readers(loop, on);
-  std::vector<Tensors> given(body.size());  // operands of products and splits on the new tape
+  std::vector<Tensors> given(body.size());  // the operands of each record on the new tape
   return rebuild(loop.body, [&](Id id, const Tensors& in, Recorder&) -> Tensor {
     const Record& r = body[id];
     given[id] = in;

@@ -7,12 +7,12 @@
 namespace tapeloop {
 
 enum class Pass : unsigned char {
-  sink_views,     // slices of weights and rows of biases are looked at inside of loops, not copied for them
-  sink_values,    // cheap elementwise values over time are computed in the step that reads them
-  part_products,  // a product of which the next step needs a part is taken apart, so that the rest can leave the loop
-  block_time,     // strip-mine loops so that what goes in and out of the inner one stays in the cache
-  hoist_before,   // products of what is given over time, for all steps at once
-  hoist_after,    // sums over time, such as the gradients of weights, for all steps at once
+  sink_views,           // slices of weights and rows of biases are looked at inside of loops, not copied for them
+  sink_values,          // cheap elementwise values over time are computed in the step that reads them
+  part_products,        // what the next step does not need of a product becomes a product of its own
+  block_time,           // strip-mine loops so that what goes in and out of the inner one stays in the cache
+  hoist_before,         // products of what is given over time, for all steps at once
+  hoist_after,          // sums over time, such as the gradients of weights, for all steps at once
   hoist_invariants,     // what is the same in every step, such as packing weights
   share_operand,        // products of one left operand are one product
   epilogues,            // elementwise code goes on in the registers of the product before it

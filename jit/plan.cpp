@@ -77,17 +77,15 @@ bool Planner::is_turned(const Record& r) const {
          !at(r.in[0]).type.shape.back().is_one();
 }
 
-// Whether nobody reads a value but who packs it, which turns what is turned.
-bool Planner::is_read_by_packing(Id id) const {
-  for (Id output : t_.outputs)
-    if (output == id) return false;
-  for (Id reader = id + 1; reader < t_.size(); ++reader) {
-    const Record& r = at(reader);
-    if (std::find(r.in.begin(), r.in.end(), id) == r.in.end() || r.op == &pack_op) continue;
-    if (!is_view(reader) && r.op != &split_op) return false;
-    if (!is_read_by_packing(reader)) return false;
+// Whose readers all pack it, which turns what is turned.
+std::vector<bool> Planner::read_by_packing() const {
+  std::vector<bool> only(t_.size(), true);
+  for (Id id : t_.outputs) only[id] = false;
+  for (Id id = Id(t_.size()); id-- > 0;) {
+    const bool packs = at(id).op == &pack_op || ((is_view(id) || at(id).op == &split_op) && only[id]);
+    for (Id operand : at(id).in) only[operand] = only[operand] && packs;
   }
-  return true;
+  return only;
 }
 
 void Planner::count_uses() {
@@ -97,6 +95,7 @@ void Planner::count_uses() {
     uses_[id] += 2;
     if (is_stream(id)) must_store_[id] = true;  // by the product, not with all its other streams and then copied
   }
+  const std::vector<bool> packed = read_by_packing();
   // What an op reads from memory.
   auto need = [&](Id id) { must_store_[id] = true; };
   for (Id id = 0; id < t_.size(); ++id) {
@@ -123,7 +122,7 @@ void Planner::count_uses() {
         break;
     }
     if (r.op == &reshape_op && !is_view(id)) need(r.in[0]);
-    if (is_turned(r) && !is_read_by_packing(id)) need(id);
+    if (is_turned(r) && !packed[id]) need(id);
     // A reduction over several last axes walks them as one, so it reads memory, unless all of it is one flat walk.
     if (r.op->kind == Kind::reduce && r.op != &argmax_op) fold(r.in[0], r);
   }

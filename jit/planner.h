@@ -55,7 +55,7 @@ class Planner {
   bool is_stream(Id id) const;
   bool is_part(Id id) const;
   bool is_turned(const Record& r) const;
-  bool is_read_by_packing(Id id) const;
+  std::vector<bool> read_by_packing() const;
   void count_uses();
   void fold(Id id, const Record& reduction);
   void find_rows_apart();

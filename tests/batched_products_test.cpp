@@ -2,51 +2,22 @@
 // whose memory is a matrix. Compiled they have the interpreter's bits.
 #include <doctest/doctest.h>
 
-#include <string>
-
 #include "ad/grad.h"
-#include "cases.h"
-#include "jit/jit.h"
+#include "compiled.h"
 #include "models/cell.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
-#include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
 using namespace tapeloop;
+using namespace tapeloop::testing;
 
 namespace {
 
-Tensor numbers(int seed, const Shape& shape, Dtype dtype = Dtype::f32) {
-  return (0.5 * normal(key(std::uint64_t(seed)), shape, dtype)).materialized();
-}
-
-Options changed(const std::string& isa, int threads, bool compiled) {
-  Options o = options();
-  o.isa = isa;
-  o.threads = threads;
-  o.all_threads = threads > 1;
-  o.jit = compiled;
-  return o;
-}
-
 template <class F, class... In>
-void check_compiled(const F& f, const In&... in) {
-  const auto run = [&](const Options& o) {
-    const ScopedOptions scope(o);
-    return leaves_of(jit(f)(in...));
-  };
-  const Tensors expected = run(changed("", 1, false));
-  for (const auto& [isa, threads] : {std::pair{"avx512", 2}, std::pair{"avx2", 1}, std::pair{"sse2", 1}}) {
-    CAPTURE(isa);
-    const Tensors compiled = run(changed(isa, threads, true));
-    REQUIRE(compiled.size() == expected.size());
-    for (std::size_t i = 0; i < compiled.size(); ++i) {
-      CAPTURE(i);
-      CHECK(same_bits(compiled[i], expected[i]));
-    }
-  }
+void check(const F& f, const In&... in) {
+  check_compiled({{"avx512", 2}, {"avx2", 1}, {"sse2", 1}}, f, in...);
 }
 
 // f(a, b) for a of [lead…, m, k] and b of [lead…, k, n], each as it is and as the transpose of what is in memory.
@@ -67,9 +38,9 @@ void check_sizes(const Shape& lead, std::int64_t m, std::int64_t k, std::int64_t
       const MatmulOptions how{.transpose_a = ta, .transpose_b = tb};
       const Tensor a = numbers(1, ta ? shape(k, m) : shape(m, k), dtype);
       const Tensor b = numbers(2, tb ? shape(n, k) : shape(k, n), dtype);
-      check_compiled([how](const Tensor& x, const Tensor& y,
-                           const Tensor& start) { return std::pair{matmul(x, y, how), matmul(x, y, start * 2, how)}; },
-                     a, b, numbers(3, shape(m, n), dtype));
+      check([how](const Tensor& x, const Tensor& y,
+                  const Tensor& start) { return std::pair{matmul(x, y, how), matmul(x, y, start * 2, how)}; },
+            a, b, numbers(3, shape(m, n), dtype));
     }
 }
 
@@ -106,8 +77,8 @@ TEST_CASE("batched products: scores of attention, and what they weigh") {
   for (const auto& [batch, queries, keys] : {std::tuple{2, 1, 35}, {3, 9, 9}, {1, 20, 50}}) {
     const Tensor q = numbers(4, {batch, queries, 18}), k = numbers(5, {batch, keys, 18}),
                  v = numbers(6, {batch, keys, 21});
-    check_compiled(attend, q, k, v);
-    check_compiled(grad<0, 1, 2>(loss), q, k, v);
+    check(attend, q, k, v);
+    check(grad<0, 1, 2>(loss), q, k, v);
   }
 }
 
@@ -152,8 +123,8 @@ void check_cell(const Cell& cell, const State& state, const Tensor& xs) {
     const auto [last, ys] = unroll(c, s, x);
     return sum(ys * ys);
   };
-  check_compiled(loss, cell, state, xs);
-  check_compiled(grad<0, 1, 2>(loss), cell, state, xs);
+  check(loss, cell, state, xs);
+  check(grad<0, 1, 2>(loss), cell, state, xs);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "ad/grad.h"
 #include "cases.h"
 #include "cells.h"
+#include "compiled.h"
 #include "jit/hoist.h"
 #include "jit/jit.h"
 #include "models/cell.h"
@@ -85,15 +86,8 @@ TEST_CASE("parted products: a cell of concatenations has the interpreter's bits,
             return sum(last * last) + sum(ys * ys);
           })(a, b, s, x);
         };
-        for (const std::string without : {"", "part_products"}) {
-          CAPTURE(without);
-          Options changed = options();
-          changed.without += (changed.without.empty() || without.empty() ? "" : ",") + without;
-          const ScopedOptions scope(changed);
-          CHECK(same(leaves_of(jit(f)(w, c, h, xs)), leaves_of(f(w, c, h, xs))));
-          CHECK(same(leaves_of(jit(gradient)(w, c, h, xs)), leaves_of(gradient(w, c, h, xs))));
-          ++cases;
-        }
+        check_with_and_without("part_products", f, w, c, h, xs);
+        check_with_and_without("part_products", gradient, w, c, h, xs);
       }
 }
 

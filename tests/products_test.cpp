@@ -3,36 +3,20 @@
 // different ways.
 #include <doctest/doctest.h>
 
-#include <string>
-
 #include "ad/grad.h"
-#include "cases.h"
-#include "jit/jit.h"
+#include "compiled.h"
 #include "models/cell.h"
 #include "models/gru.h"
 #include "models/lstm.h"
 #include "models/rnn.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
-#include "ops/random.h"
 #include "ops/reduce.h"
 
 using namespace tapeloop;
+using namespace tapeloop::testing;
 
 namespace {
-
-Tensor numbers(int seed, const Shape& shape, Dtype dtype) {
-  return (0.5 * normal(key(std::uint64_t(seed)), shape, dtype)).materialized();
-}
-
-Options changed(const std::string& isa, int threads, bool compiled) {
-  Options o = options();
-  o.isa = isa;
-  o.threads = threads;
-  o.all_threads = threads > 1;
-  o.jit = compiled;
-  return o;
-}
 
 struct Sizes {
   int steps, batch, inputs, hidden;
@@ -49,20 +33,7 @@ void check_gradients(const Sizes& n, Dtype dtype) {
   };
   const Cell cell = Cell::init(key(5), n.inputs, n.hidden, {.dtype = dtype});
   const Tensor xs = numbers(6, {n.steps, n.batch, n.inputs}, dtype);
-  const auto gradients = [&](const Options& o) {
-    const ScopedOptions scope(o);
-    return leaves_of(jit(grad<0, 1>(loss))(cell, xs));
-  };
-  const Tensors expected = gradients(changed("", 1, false));
-  for (const auto& [isa, threads] : {std::pair{"avx512", 2}, std::pair{"avx2", 1}}) {
-    CAPTURE(isa);
-    const Tensors compiled = gradients(changed(isa, threads, true));
-    REQUIRE(compiled.size() == expected.size());
-    for (std::size_t i = 0; i < compiled.size(); ++i) {
-      CAPTURE(i);
-      CHECK(same_bits(compiled[i], expected[i]));
-    }
-  }
+  check_compiled({{"avx512", 2}, {"avx2", 1}}, grad<0, 1>(loss), cell, xs);
 }
 
 }  // namespace

@@ -5,27 +5,11 @@
 #include "ad/grad.h"
 #include "cases.h"
 #include "cells.h"
+#include "compiled.h"
 #include "jit/jit.h"
 
 using namespace tapeloop;
 using namespace tapeloop::testing;
-
-namespace {
-
-// `f` compiled gives the interpreter's bits, with the pass and without it.
-template <class F, class... Args>
-void check_sunk(const char* pass, const F& f, const Args&... args) {
-  const Tensors expected = leaves_of(f(args...));
-  for (const std::string without : {"", pass}) {
-    Options changed = options();
-    changed.without += (changed.without.empty() || without.empty() ? "" : ",") + without;
-    const ScopedOptions scope(changed);
-    CHECK(same(leaves_of(jit(f)(args...)), expected));
-    ++cases;
-  }
-}
-
-}  // namespace
 
 TEST_CASE("sinking: a value of a whole sequence is computed in the step that reads it, whatever was broadcast to it") {
   for (const bool reverse : {false, true})
@@ -36,8 +20,8 @@ TEST_CASE("sinking: a value of a whole sequence is computed in the step that rea
         const auto step = [](const Tensor& s, const Tensor& x) { return std::pair{tanh(0.5 * s + x), s - x}; };
         return scan(step, h, seen, {.reverse = backwards});
       };
-      check_sunk("sink_values", f, noise(1, {rows, columns}), noise(2, {steps, rows, columns}), noise(3, {columns}),
-                 noise(4, {rows, 1}), noise(5, {rows, columns}), noise(6, {}));
+      check_with_and_without("sink_values", f, noise(1, {rows, columns}), noise(2, {steps, rows, columns}),
+                             noise(3, {columns}), noise(4, {rows, 1}), noise(5, {rows, columns}), noise(6, {}));
     }
 }
 
@@ -51,14 +35,14 @@ TEST_CASE("sinking: what varies in time stays of time, and what others read is c
       const auto [last, ys] = scan(step, h, std::pair{scaled, shifted});
       return std::tuple{last, ys, sum(shifted)};
     };
-    check_sunk("sink_values", f, noise(1, {3, 4}), noise(2, {steps, 3, 4}), noise(3, {steps, 1, 1}));
+    check_with_and_without("sink_values", f, noise(1, {3, 4}), noise(2, {steps, 3, 4}), noise(3, {steps, 1, 1}));
     const auto gradient = [&](const Tensor& h, const Tensor& xs, const Tensor& rates) {
       return grad<0, 1, 2>([&](const Tensor& a, const Tensor& b, const Tensor& c) {
         const auto [last, ys, total] = f(a, b, c);
         return sum(last) + sum(ys * ys) + total;
       })(h, xs, rates);
     };
-    check_sunk("sink_values", gradient, noise(1, {3, 4}), noise(2, {steps, 3, 4}), noise(3, {steps, 1, 1}));
+    check_with_and_without("sink_values", gradient, noise(1, {3, 4}), noise(2, {steps, 3, 4}), noise(3, {steps, 1, 1}));
   }
 }
 
@@ -70,5 +54,5 @@ TEST_CASE("sinking: views of constants are taken in the loop that reads them") {
     };
     return scan(step, h, xs);
   };
-  check_sunk("sink_views", f, noise(1, {3, 5}), noise(2, {4, 3, 1}), noise(3, {5, 6}));
+  check_with_and_without("sink_views", f, noise(1, {3, 5}), noise(2, {4, 3, 1}), noise(3, {5, 6}));
 }

@@ -2,56 +2,24 @@
 // product, in every order of axes and with extents that fill no squares. Compiled they have the interpreter's bits.
 #include <doctest/doctest.h>
 
-#include <string>
 #include <vector>
 
 #include "ad/grad.h"
-#include "cases.h"
-#include "jit/jit.h"
+#include "compiled.h"
 #include "models/cell.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
-#include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
 using namespace tapeloop;
+using namespace tapeloop::testing;
 
 namespace {
 
-Tensor numbers(int seed, const Shape& shape, Dtype dtype = Dtype::f32) {
-  const Tensor x = normal(key(std::uint64_t(seed)), shape, is_float(dtype) ? dtype : Dtype::f64);
-  return (is_float(dtype) ? x : cast(x * 100, dtype)).materialized();
-}
-
-Options changed(const std::string& isa, int threads, bool compiled) {
-  Options o = options();
-  o.isa = isa;
-  o.threads = threads;
-  o.all_threads = threads > 1;
-  o.jit = compiled;
-  return o;
-}
-
-// f is a function of tensors whose results, a tree, have the same bits compiled and interpreted.
 template <class F, class... In>
-void check_compiled(const F& f, const In&... in) {
-  const auto run = [&](const Options& o) {
-    const ScopedOptions scope(o);
-    return leaves_of(jit(f)(in...));
-  };
-  const Tensors expected = run(changed("", 1, false));
-  for (const auto& [isa, threads] :
-       {std::pair{"avx512", 1}, std::pair{"avx512", 2}, std::pair{"avx2", 2}, std::pair{"sse2", 1}}) {
-    CAPTURE(isa);
-    CAPTURE(threads);
-    const Tensors compiled = run(changed(isa, threads, true));
-    REQUIRE(compiled.size() == expected.size());
-    for (std::size_t i = 0; i < compiled.size(); ++i) {
-      CAPTURE(i);
-      CHECK(same_bits(compiled[i], expected[i]));
-    }
-  }
+void check(const F& f, const In&... in) {
+  check_compiled({{"avx512", 1}, {"avx512", 2}, {"avx2", 2}, {"sse2", 1}}, f, in...);
 }
 
 // Fewer than a vector, one vector, several and some; both sides.
@@ -64,9 +32,9 @@ TEST_CASE("turned: a transpose of any element type and size") {
     for (const Shape& shape : kMatrices) {
       CAPTURE(name_of(dtype));
       CAPTURE(to_string(shape));
-      check_compiled([](const Tensor& x) { return transpose(x); }, numbers(1, shape, dtype));
+      check([](const Tensor& x) { return transpose(x); }, numbers(1, shape, dtype));
     }
-  check_compiled([](const Tensor& x) { return transpose(x > 0); }, numbers(1, {37, 53}));
+  check([](const Tensor& x) { return transpose(x > 0); }, numbers(1, {37, 53}));
 }
 
 TEST_CASE("turned: axes in every order") {
@@ -74,41 +42,39 @@ TEST_CASE("turned: axes in every order") {
        std::vector<std::vector<int>>{{0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}) {
     CAPTURE(order[0]);
     CAPTURE(order[1]);
-    check_compiled([&order](const Tensor& x) { return transpose(x, order); }, numbers(2, {5, 19, 35}));
-    check_compiled([&order](const Tensor& x) { return transpose(x * 2 + 1, order) * x.size(0).value(); },
-                   numbers(2, {21, 2, 18}));
+    check([&order](const Tensor& x) { return transpose(x, order); }, numbers(2, {5, 19, 35}));
+    check([&order](const Tensor& x) { return transpose(x * 2 + 1, order) * x.size(0).value(); },
+          numbers(2, {21, 2, 18}));
   }
 }
 
 TEST_CASE("turned: elementwise code, sums and concatenations around a transpose") {
   const Tensor x = numbers(3, {37, 53}), y = numbers(4, {53, 37}), square = numbers(5, {45, 45});
-  check_compiled([](const Tensor& a, const Tensor& b) { return transpose(a) * 2 + b; }, x, y);
-  check_compiled([](const Tensor& a, const Tensor& b) { return transpose(a * transpose(b)) + b; }, x, y);
-  check_compiled([](const Tensor& a) { return a + transpose(a); }, square);
-  check_compiled([](const Tensor& a) { return std::pair{transpose(a), transpose(a) * 3}; }, x);
-  check_compiled([](const Tensor& a) { return std::pair{sum(transpose(a), -1), softmax(transpose(a))}; }, x);
-  check_compiled([](const Tensor& a, const Tensor& b) { return concat({transpose(a), b}, 1); }, x, y);
-  check_compiled([](const Tensor& a, const Tensor& b) { return concat({transpose(a), b}, 0); }, x, y);
-  check_compiled([](const Tensor& a) { return exp(slice(transpose(a), 0, 3, 41)); }, x);
-  check_compiled([](const Tensor& a) { return exp(slice(transpose(a), 1, 5, 29)); }, x);
-  check_compiled([](const Tensor& a) { return chunk<3>(transpose(a)); }, numbers(6, {51, 40}));
+  check([](const Tensor& a, const Tensor& b) { return transpose(a) * 2 + b; }, x, y);
+  check([](const Tensor& a, const Tensor& b) { return transpose(a * transpose(b)) + b; }, x, y);
+  check([](const Tensor& a) { return a + transpose(a); }, square);
+  check([](const Tensor& a) { return std::pair{transpose(a), transpose(a) * 3}; }, x);
+  check([](const Tensor& a) { return std::pair{sum(transpose(a), -1), softmax(transpose(a))}; }, x);
+  check([](const Tensor& a, const Tensor& b) { return concat({transpose(a), b}, 1); }, x, y);
+  check([](const Tensor& a, const Tensor& b) { return concat({transpose(a), b}, 0); }, x, y);
+  check([](const Tensor& a) { return exp(slice(transpose(a), 0, 3, 41)); }, x);
+  check([](const Tensor& a) { return exp(slice(transpose(a), 1, 5, 29)); }, x);
+  check([](const Tensor& a) { return chunk<3>(transpose(a)); }, numbers(6, {51, 40}));
 }
 
 TEST_CASE("turned: the right operand of a product, from where it stands") {
   const Tensor x = numbers(7, {9, 53}), w = numbers(8, {75, 53}), v = numbers(9, {53, 75}), m = numbers(10, {75, 53});
-  check_compiled([](const Tensor& a, const Tensor& b) { return matmul(a, transpose(b)); }, x, w);
-  check_compiled([](const Tensor& a, const Tensor& b) { return matmul(a, transpose(b), {.transpose_b = true}); }, x, v);
-  check_compiled([](const Tensor& a, const Tensor& b) { return matmul(a, slice(transpose(b), 1, 2, 37)); }, x, w);
-  check_compiled([](const Tensor& a, const Tensor& b, const Tensor& c) { return matmul(a, transpose(b * c)); }, x, w,
-                 m);
-  check_compiled(
+  check([](const Tensor& a, const Tensor& b) { return matmul(a, transpose(b)); }, x, w);
+  check([](const Tensor& a, const Tensor& b) { return matmul(a, transpose(b), {.transpose_b = true}); }, x, v);
+  check([](const Tensor& a, const Tensor& b) { return matmul(a, slice(transpose(b), 1, 2, 37)); }, x, w);
+  check([](const Tensor& a, const Tensor& b, const Tensor& c) { return matmul(a, transpose(b * c)); }, x, w, m);
+  check(
       [](const Tensor& a, const Tensor& b) {
         const auto [p, q, r] = chunk<3>(transpose(b));
         return tanh(matmul(a, p)) * matmul(a, q) + matmul(a, r);
       },
       x, w);
-  check_compiled([](const Tensor& a, const Tensor& b) { return matmul(transpose(a), transpose(b)); },
-                 numbers(7, {53, 9}), w);
+  check([](const Tensor& a, const Tensor& b) { return matmul(transpose(a), transpose(b)); }, numbers(7, {53, 9}), w);
 }
 
 TEST_CASE("turned: weights kept as [outputs, inputs], over time, with their gradients") {
@@ -127,6 +93,6 @@ TEST_CASE("turned: weights kept as [outputs, inputs], over time, with their grad
     CAPTURE(batch);
     CAPTURE(hidden);
     const Cell cell{numbers(11, {2 * hidden, 10}), numbers(12, {2 * hidden, hidden}), numbers(13, {2 * hidden})};
-    check_compiled(grad<0, 1, 2>(loss), cell, numbers(14, {batch, hidden}), numbers(15, {6, batch, 10}));
+    check(grad<0, 1, 2>(loss), cell, numbers(14, {batch, hidden}), numbers(15, {6, batch, 10}));
   }
 }
