@@ -108,7 +108,7 @@ auto flatten_result(Value&& value, std::tuple<Grad...>&& grads) {
 // indices they come as a tuple.
 template <std::size_t... Index, class F>
 auto value_and_grad(F f, Where where = Where::current()) {
-  return [f = std::move(f), where](const auto&... args) mutable {
+  return [f = detail::Held{std::move(f)}, where](const auto&... args) {
     auto [value, grads] = [&] {
       if constexpr (sizeof...(Index) == 0)
         return detail::value_and_grad_of<0>(f, where, args...);
@@ -122,7 +122,7 @@ auto value_and_grad(F f, Where where = Where::current()) {
 // The gradients alone.
 template <std::size_t... Index, class F>
 auto grad(F f, Where where = Where::current()) {
-  return [f = std::move(f), where](const auto&... args) mutable {
+  return [f = detail::Held{std::move(f)}, where](const auto&... args) {
     auto grads = [&] {
       if constexpr (sizeof...(Index) == 0)
         return detail::value_and_grad_of<0>(f, where, args...).second;
@@ -139,8 +139,8 @@ auto grad(F f, Where where = Where::current()) {
 // Forward mode: jvp(f)(args, tangents) with two tuples of trees gives (value, its change along the tangents).
 template <class F>
 auto jvp(F f, Where where = Where::current()) {
-  return [f = std::move(f), where]<class... Args>(const std::tuple<Args...>& args,
-                                                  const std::tuple<Args...>& tangents) mutable {
+  return [f = detail::Held{std::move(f)}, where]<class... Args>(const std::tuple<Args...>& args,
+                                                                const std::tuple<Args...>& tangents) {
     auto traced =
         std::apply([&](const auto&... a) { return trace(f, {Recorder::Captures::recorded, where}, a...); }, args);
     Tensors inputs = leaves_of(args);
@@ -168,7 +168,7 @@ auto jvp(F f, Where where = Where::current()) {
 // trees like the arguments.
 template <class F>
 auto vjp(F f, Where where = Where::current()) {
-  return [f = std::move(f), where]<class... Args>(const Args&... args) mutable {
+  return [f = detail::Held{std::move(f)}, where]<class... Args>(const Args&... args) {
     auto traced = trace(f, {Recorder::Captures::recorded, where}, args...);
     std::tuple<Args...> arguments{args...};
     Tensors inputs = leaves_of(arguments);
@@ -201,11 +201,9 @@ auto vjp(F f, Where where = Where::current()) {
 // (Pearlmutter 1994), forward over reverse mode. hvp(f)(v, x, args…); aux of f is ignored.
 template <class F>
 auto hvp(F f, Where where = Where::current()) {
-  return [f = std::move(f), where]<class X, class... Rest>(const X& v, const X& x, const Rest&... rest) mutable {
+  return [f = detail::Held{std::move(f)}, where]<class X, class... Rest>(const X& v, const X& x, const Rest&... rest) {
     // Only x moves; the other arguments are passed on as they are, so that they may be captured by nobody.
-    auto gradient = [f, where](const X& point, const Rest&... others) mutable {
-      return grad(f, where)(point, others...);
-    };
+    auto gradient = [f, where](const X& point, const Rest&... others) { return grad(f, where)(point, others...); };
     auto traced = trace(gradient, {Recorder::Captures::recorded, where}, x, rest...);
     std::tuple<X, Rest...> arguments{x, rest...};
     Tensors inputs = leaves_of(arguments);

@@ -49,6 +49,19 @@ inline std::vector<Type> types_of(const Tensors& tensors) {
   return types;
 }
 
+namespace detail {
+// A user's function as part of one of ours: may be called where ours is const, even if it changes itself.
+template <class F>
+struct Held {
+  mutable F function;
+
+  template <class... Args>
+  decltype(auto) operator()(Args&&... args) const {
+    return function(std::forward<Args>(args)...);
+  }
+};
+}  // namespace detail
+
 template <class Result>
 struct Traced {
   TapePtr tape;      // inputs: the leaves of the arguments in order, then the captured values

@@ -83,10 +83,10 @@ struct CarriedPart<std::pair<State, Output>> {
 template <class F>
 class Jit {
  public:
-  Jit(F f, const Where& where) : f_(std::move(f)), where_(where) {}
+  Jit(F f, const Where& where) : f_{std::move(f)}, where_(where) {}
 
   template <class... Args>
-  auto operator()(Args&&... args) {
+  auto operator()(Args&&... args) const {
     using Result = std::remove_cvref_t<decltype(f_(std::declval<std::remove_cvref_t<Args>>()...))>;
     detail::Call call;
     call.gather(std::forward<Args>(args)...);  // takes nothing away yet: it notes what may be taken
@@ -115,7 +115,7 @@ class Jit {
   // How many bytes a call with these arguments works in, beside arguments and results: what a gradient keeps of every step is
   // most of it. Compiles, and runs nothing. Throws Error when f does, or when an argument is recorded.
   template <class... Args>
-  std::int64_t workspace_bytes(const Args&... args) {
+  std::int64_t workspace_bytes(const Args&... args) const {
     using Result = std::remove_cvref_t<decltype(f_(args...))>;
     detail::Call call;
     call.gather(args...);
@@ -132,7 +132,7 @@ class Jit {
   // before it are taken as they are now, and what depends on them alone is computed here, once. Without a state all
   // arguments but the last are taken so.
   template <class... Args>
-  Bound bind(const Args&... args) {
+  Bound bind(const Args&... args) const {
     static_assert(sizeof...(Args) > 0, "bind: give the arguments of the function");
     const auto concrete = [this](auto tree) {
       for_each_tensor(tree, [this](Tensor& t) {
@@ -173,16 +173,20 @@ class Jit {
     std::shared_ptr<const Program> program;
     std::any result;  // the structure of what f returned
   };
+  struct Entries {
+    std::mutex mutex;
+    std::vector<std::shared_ptr<const Entry>> entries;
+  };
 
   const Entry* find(const detail::Call& call) const {
-    std::lock_guard lock(*mutex_);
-    for (const auto& entry : entries_)
+    std::lock_guard lock(compiled_->mutex);
+    for (const auto& entry : compiled_->entries)
       if (entry->key == call.key() && entry->program->accepts(call.arguments())) return entry.get();
     return nullptr;
   }
 
   template <class Result, class... Args>
-  const Entry* compile(const detail::Call& call, const Args&... args) {
+  const Entry* compile(const detail::Call& call, const Args&... args) const {
     auto traced =
         trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(call.arguments()), args...);
     auto program = Program::compile(traced.tape);
@@ -192,13 +196,13 @@ class Jit {
     });
     auto entry = std::make_shared<const Entry>(
         Entry{call.key(), std::move(program), std::any(Result(std::move(traced.result)))});
-    std::lock_guard lock(*mutex_);
-    entries_.push_back(std::move(entry));
-    return entries_.back().get();
+    std::lock_guard lock(compiled_->mutex);
+    compiled_->entries.push_back(std::move(entry));
+    return compiled_->entries.back().get();
   }
 
   template <class... Args>
-  void check_unchanged(const Entry& entry, const detail::Call& call, const Args&... args) {
+  void check_unchanged(const Entry& entry, const detail::Call& call, const Args&... args) const {
     auto traced =
         trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(call.arguments()), args...);
     if (!entry.program->is_of(traced.tape))
@@ -206,10 +210,9 @@ class Jit {
                   "a captured variable has changed; pass what varies as an argument");
   }
 
-  F f_;
+  detail::Held<F> f_;
   Where where_;
-  std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
-  std::vector<std::shared_ptr<const Entry>> entries_;
+  std::shared_ptr<Entries> compiled_ = std::make_shared<Entries>();  // copies have it together
 };
 
 template <class F>

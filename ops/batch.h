@@ -60,7 +60,7 @@ Tensors evaluate_batch(const TapePtr& tape, Examples examples, const Tensors& ca
 // a scalar is.
 template <class F>
 auto vmap(F f, VmapOptions options = {}, Where where = Where::current()) {
-  return [f = std::move(f), options = std::move(options), where]<class... Args>(const Args&... args) mutable {
+  return [f = detail::Held{std::move(f)}, options = std::move(options), where]<class... Args>(const Args&... args) {
     if (!options.in.empty() && options.in.size() != sizeof...(Args))
       throw Error("vmap: .in has " + std::to_string(options.in.size()) + " entries for " +
                       std::to_string(sizeof...(Args)) + " arguments",

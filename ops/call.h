@@ -73,7 +73,7 @@ std::vector<bool> matched(std::string_view op, const Like& like, const Given& gi
 // Values and gradients are the same bits. f may use values of its surroundings.
 template <class F>
 auto checkpoint(F f, Where where = Where::current()) {
-  return [f = std::move(f), where]<class... Args>(const Args&... args) mutable {
+  return [f = detail::Held{std::move(f)}, where]<class... Args>(const Args&... args) {
     auto traced = trace(f, Recorder::Captures::all, args...);
     Tensors operands = leaves_of(std::tuple<Args...>{args...});
     operands.insert(operands.end(), traced.captured.begin(), traced.captured.end());
@@ -113,7 +113,8 @@ extern const Op barrier_op;  // operands: x, after
 
 template <class F, class Rule>
 auto custom_vjp(F f, Rule rule, Where where) {
-  return [f = std::move(f), rule = std::move(rule), where]<class... Args>(const Args&... args) mutable {
+  return [f = detail::Held{std::move(f)}, rule = detail::Held{std::move(rule)},
+          where]<class... Args>(const Args&... args) {
     auto traced = trace(f, Recorder::Captures::all, args...);
     const auto y = with_leaves(traced.result, detail::placeholders(*traced.tape));
     const std::tuple<Args...> arguments{args...};
@@ -133,7 +134,8 @@ auto custom_vjp(F f, Rule rule, Where where) {
 
 template <class F, class Rule>
 auto custom_jvp(F f, Rule rule, Where where) {
-  return [f = std::move(f), rule = std::move(rule), where]<class... Args>(const Args&... args) mutable {
+  return [f = detail::Held{std::move(f)}, rule = detail::Held{std::move(rule)},
+          where]<class... Args>(const Args&... args) {
     auto traced = trace(f, Recorder::Captures::all, args...);
     const auto y = with_leaves(traced.result, detail::placeholders(*traced.tape));
     detail::CustomRule custom;

@@ -21,7 +21,7 @@ Tensors jacobian_leaves(const TapePtr& tape, const Tensors& inputs, std::size_t 
 // tensors of the first argument are not floating-point.
 template <class F>
 auto jacobian(F f, Mode mode = Mode::reverse, Where where = Where::current()) {
-  return [f = std::move(f), mode, where]<class X, class... Rest>(const X& x, const Rest&... rest) mutable {
+  return [f = detail::Held{std::move(f)}, mode, where]<class X, class... Rest>(const X& x, const Rest&... rest) {
     auto traced = trace(f, Recorder::Captures::recorded, x, rest...);
     Tensors inputs = leaves_of(std::tuple<X, Rest...>{x, rest...});
     inputs.insert(inputs.end(), traced.captured.begin(), traced.captured.end());
@@ -33,7 +33,7 @@ auto jacobian(F f, Mode mode = Mode::reverse, Where where = Where::current()) {
 // Of a tree, hvp() gives the products with a direction.
 template <class F>
 auto hessian(F f, Where where = Where::current()) {
-  return [f = std::move(f), where]<class X, class... Rest>(const X& x, const Rest&... rest) mutable {
+  return [f = detail::Held{std::move(f)}, where]<class X, class... Rest>(const X& x, const Rest&... rest) {
     static_assert(std::is_same_v<X, Tensor>, "hessian: the first argument is one tensor; for a tree use hvp()");
     return jacobian(grad(f), Mode::forward, where)(x, rest...);
   };

@@ -7,6 +7,7 @@
 #include "jit/jit.h"
 #include "ops/batch.h"
 #include "ops/call.h"
+#include "ops/jacobian.h"
 #include "ops/scan_blocks.h"
 #include "tapes.h"
 
@@ -199,4 +200,40 @@ TEST_CASE("custom rules: mistakes are told") {
   // An empty tensor stands for zero.
   auto none_at_all = custom_vjp(twice, [](const Tensor&, const Tensor&, const Tensor&) { return Tensor(); });
   CHECK(same_bits(grad([&](const Tensor& a) { return sum(none_at_all(a)); })(x), zeros({5}, f64)));
+}
+
+TEST_CASE("what is made of a function may be called where it is const, even if the function changes itself") {
+  const Tensor x = noise(1, {3});
+  auto counts = [calls = 0](const Tensor& v) mutable { return sum(square(v)) + ++calls; };
+  const auto value = value_and_grad(counts);
+  const double first = std::get<0>(value(x)).item<double>();
+  CHECK(std::get<0>(value(x)).item<double>() == doctest::Approx(first + 1));
+  const auto gradient = grad(counts);
+  CHECK(same_bits(gradient(x), x + x));
+  const auto forward = jvp(counts);
+  CHECK(same_bits(forward(std::tuple{x}, std::tuple{x}).second, sum(x * (x + x))));
+  const auto reverse = vjp(counts);
+  CHECK(same_bits(std::get<0>(reverse(x).second(ones({}, f64))), x + x));
+  const auto second = hvp(counts);
+  const auto along = hessian(counts);
+  CHECK(same_bits(second(x, x), x + x));
+  CHECK(same_bits(matmul(along(x), x), x + x));
+  const auto rows = vmap(counts);
+  const auto kept = checkpoint(counts);
+  const auto compiled = jit(counts);
+  CHECK(rows(expand_dims(x, 0)).shape() == Shape{1});
+  CHECK(same_bits(kept(x), compiled(x)));
+  const auto rule = [calls = 0](const Tensor& v, const Tensor&, const Tensor& ct) mutable { return v * ct * ++calls; };
+  const auto custom = custom_vjp(counts, rule);
+  CHECK(same_bits(grad(custom)(x), x));
+}
+
+TEST_CASE("copies of a compiled function have what was compiled together") {
+  const auto f = jit([](const Tensor& x) { return tanh(x) * 0.375; });
+  const auto copy = f;
+  const Tensor x = noise(2, {7});
+  const Tensor y = f(x);
+  const auto before = programs_compiled();
+  CHECK(same_bits(copy(x), y));
+  CHECK(programs_compiled() == before);
 }

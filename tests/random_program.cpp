@@ -309,9 +309,6 @@ std::size_t count_steps(const std::vector<RandomStep>& steps) {
   return n;
 }
 
-RandomProgram without_step(RandomProgram program, std::size_t i) {
-  erase(program.steps, i);
-  return program;
-}
+void erase_step(std::vector<RandomStep>& steps, std::size_t i) { erase(steps, i); }
 
 }  // namespace tapeloop::testing

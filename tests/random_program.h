@@ -26,8 +26,9 @@ struct RandomProgram {
   Tensor operator()(const Tensor& x, const Tensor& row, const Tensor& integers) const;
 };
 
-// How many steps there are, those of bodies too; and the same program without step number i and what is in it.
+// How many steps there are, those of bodies too.
 std::size_t count_steps(const std::vector<RandomStep>& steps);
-RandomProgram without_step(RandomProgram program, std::size_t i);
+// Takes away step number i and what is in it.
+void erase_step(std::vector<RandomStep>& steps, std::size_t i);
 
 }  // namespace tapeloop::testing

@@ -4,21 +4,16 @@
 //   - the gradient of a loop is that of its steps written out;
 //   - forward and reverse mode agree, and both with differences where the program is smooth.
 //
-// A failure is made smaller, step by step, for as long as it fails, and then printed. TAPELOOP_RANDOM_PROGRAMS=N tries N of
-// them instead of a thousand, TAPELOOP_RANDOM_SEED=S begins with seed S: a soak.
-#include <doctest/doctest.h>
-
+// TAPELOOP_RANDOM_PROGRAMS=N tries N of them instead of a thousand.
 #include <cmath>
-#include <cstdlib>
 
 #include "ad/grad.h"
-#include "cases.h"
 #include "jit/jit.h"
 #include "ops/elementwise.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/scan.h"
-#include "random_program.h"
+#include "soak.h"
 
 using namespace tapeloop;
 using tapeloop::testing::RandomProgram;
@@ -111,50 +106,11 @@ std::string broken_law(const RandomProgram& p) {
                                                                                : "differences give another derivative";
 }
 
-std::string broken(const RandomProgram& p) {
-  try {
-    return broken_law(p);
-  } catch (const std::exception& error) {
-    const std::string what = error.what();
-    return what.substr(0, what.find('\n'));
-  }
-}
+std::string described(const RandomProgram& p) { return to_string(*tape_of(p, inputs_of(p, f64))); }
 
-// The same failure in as few steps as can be reached by leaving out one at a time.
-RandomProgram smallest(RandomProgram p, const std::string& law) {
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (std::size_t i = tapeloop::testing::count_steps(p.steps); i-- > 0;) {
-      const RandomProgram fewer = without_step(p, i);
-      if (fewer.steps.empty() || broken(fewer) != law) continue;
-      p = fewer;
-      changed = true;
-      break;
-    }
-  }
-  return p;
-}
-
-unsigned number(const char* variable, unsigned otherwise) {
-  const char* text = std::getenv(variable);
-  return text ? unsigned(std::strtoul(text, nullptr, 10)) : otherwise;
-}
-
-// Every second program from `begin` on: a half for each of two test cases, so that they run side by side.
-void check_half(unsigned begin) {
-  const unsigned first = number("TAPELOOP_RANDOM_SEED", 1);
-  const unsigned count = number("TAPELOOP_RANDOM_PROGRAMS", tapeloop::testing::kInstrumented ? 60 : 1000);
-  int failures = 0;
-  for (unsigned seed = first + begin; seed < first + count && failures < 5; seed += 2) {
-    const RandomProgram p(seed);
-    ++tapeloop::testing::cases;
-    const std::string law = broken(p);
-    CHECK(law.empty());
-    if (law.empty()) continue;
-    ++failures;
-    const RandomProgram least = smallest(p, law);
-    FAIL_CHECK("seed " << seed << ": " << law << "\n" << to_string(*tape_of(least, inputs_of(least, f64))));
-  }
+void check_half(unsigned half) {
+  tapeloop::testing::soak<RandomProgram>(half, "TAPELOOP_RANDOM_PROGRAMS", tapeloop::testing::kInstrumented ? 60 : 1000,
+                                         broken_law, described);
 }
 
 }  // namespace
@@ -171,5 +127,9 @@ TEST_CASE("random programs: a failure is found again in fewer steps") {
   const RandomProgram p(32);
   const std::size_t all = tapeloop::testing::count_steps(p.steps);
   CHECK(all >= 5);
-  for (std::size_t i = 0; i < all; ++i) CHECK(tapeloop::testing::count_steps(without_step(p, i).steps) < all);
+  for (std::size_t i = 0; i < all; ++i) {
+    RandomProgram fewer = p;
+    erase_step(fewer.steps, i);
+    CHECK(tapeloop::testing::count_steps(fewer.steps) < all);
+  }
 }
