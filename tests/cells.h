@@ -8,7 +8,7 @@
 #include "models/lstm.h"
 #include "models/rnn.h"
 #include "ops/random.h"
-#include "tests/cases.h"
+#include "same.h"
 
 namespace tapeloop::testing {
 
@@ -106,12 +106,6 @@ inline double distance(const Tensors& a, const Tensors& b) {
     }
   }
   return worst;
-}
-
-inline bool same(const Tensors& a, const Tensors& b) {
-  bool all = a.size() == b.size();
-  for (std::size_t i = 0; all && i < a.size(); ++i) all = same_bits(a[i].materialized(), b[i].materialized());
-  return all;
 }
 
 }  // namespace tapeloop::testing

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include "ad/grad.h"
-#include "cases.h"
 #include "jit/block.h"
 #include "jit/describe.h"
 #include "jit/hoist.h"
@@ -16,8 +15,10 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/scan.h"
+#include "same.h"
 
 using namespace tapeloop;
+using tapeloop::testing::check_same_bits;
 
 namespace {
 
@@ -91,17 +92,6 @@ auto training() {
   };
 }
 
-template <class Tree>
-void check_same(const Tree& a, const Tree& b) {
-  const Tensors x = leaves_of(a), y = leaves_of(b);
-  REQUIRE(x.size() == y.size());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    CAPTURE(i);
-    CHECK(same_bits(x[i], y[i]));
-  }
-  ++tapeloop::testing::cases;
-}
-
 Options with(Dtype, int threads, const char* isa, bool compiled) {
   Options o = options();
   o.threads = threads;
@@ -126,8 +116,8 @@ void check(Dtype dtype, const char* isa, std::initializer_list<int> sizes) {
         return step(cell, state, xs, lengths);
       };
       const auto expected = run(1, false);
-      check_same(run(1, true), expected);
-      if (steps == 70) check_same(run(2, true), expected);
+      check_same_bits(run(1, true), expected);
+      if (steps == 70) check_same_bits(run(2, true), expected);
     }
   }
 }
@@ -185,7 +175,7 @@ TEST_CASE("channels: a thousand steps") {
     const auto state = state_of<Sru>(1, size, Dtype::f32);
     const auto compiled = step(cell, state, xs, lengths);
     const ScopedOptions interpret(with(Dtype::f32, 1, "", false));
-    check_same(compiled, step(cell, state, xs, lengths));
+    check_same_bits(compiled, step(cell, state, xs, lengths));
   }
 }
 
@@ -216,7 +206,7 @@ TEST_CASE("channels: states of any kind") {
         const ScopedOptions scope(with(dtype, threads, "", true));
         const auto got = compiled(h, row, xs, table);
         const ScopedOptions interpret(with(dtype, 1, "", false));
-        check_same(got, compiled(h, row, xs, table));
+        check_same_bits(got, compiled(h, row, xs, table));
       }
     }
 }
@@ -232,7 +222,7 @@ TEST_CASE("channels: a step that reads elsewhere is left as it is") {
   CHECK(loops_in_registers(mixed, h, xs) == 0);
   CHECK(loops_in_registers(summed, h, xs) == 0);
   const auto compiled = std::pair{jit(mixed)(h, xs), jit(summed)(h, xs)};
-  check_same(compiled, std::pair{mixed(h, xs), summed(h, xs)});
+  check_same_bits(compiled, std::pair{mixed(h, xs), summed(h, xs)});
 }
 
 TEST_CASE("channels: a state that is read at two places is left where it is") {
@@ -249,8 +239,8 @@ TEST_CASE("channels: a state that is read at two places is left where it is") {
   for (int n : {5, 20}) {
     const Tensor h = normal(key(1), {n, n}).materialized(), xs = normal(key(2), {7, n, n}).materialized();
     CHECK(loops_in_registers(mirrored, h, xs) == 0);
-    check_same(jit(mirrored)(h, xs), mirrored(h, xs));
-    check_same(jit(crossed)(h, xs), crossed(h, xs));
+    check_same_bits(jit(mirrored)(h, xs), mirrored(h, xs));
+    check_same_bits(jit(crossed)(h, xs), crossed(h, xs));
   }
 }
 
@@ -266,6 +256,6 @@ TEST_CASE("channels: a state that all elements share is there when there are no 
   const Tensor xs = normal(key(1), {3}).materialized();
   for (int batch : {0, 1, 4}) {
     const Tensor rows = normal(key(2), {batch, 2}).materialized();
-    check_same(jit(f)(rows, xs), f(rows, xs));
+    check_same_bits(jit(f)(rows, xs), f(rows, xs));
   }
 }

@@ -13,10 +13,12 @@
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/scan.h"
+#include "same.h"
 #include "soak.h"
 
 using namespace tapeloop;
 using tapeloop::testing::RandomProgram;
+using tapeloop::testing::same;
 
 namespace {
 
@@ -36,12 +38,6 @@ TapePtr tape_of(const RandomProgram& p, const Tensors& x) {
 }
 
 TapePtr gradient_of(const TapePtr& tape) { return vjp(tape, {{true, true, false}, {true}, {}}); }
-
-bool same(const Tensors& a, const Tensors& b) {
-  bool all = a.size() == b.size();
-  for (std::size_t i = 0; all && i < a.size(); ++i) all = same_bits(a[i], b[i]);
-  return all;
-}
 
 double difference(double a, double b) { return std::abs(a - b) / std::max({1.0, std::abs(a), std::abs(b)}); }
 

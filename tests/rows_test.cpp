@@ -113,13 +113,6 @@ auto step(const Cell& cell, const State& state, const Tensor& xs) {
   return value_and_grad<0, 1, 2>(loss)(cell, state, xs);
 }
 
-template <class Change>
-Options changed(const Change& change) {
-  Options o = options();
-  change(o);
-  return o;
-}
-
 template <class Result>
 std::vector<Tensor> tensors_of(const Result& result) {
   std::vector<Tensor> list;
