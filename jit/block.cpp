@@ -4,6 +4,7 @@
 
 #include "jit/hoist.h"
 #include "jit/loop.h"
+#include "jit/passes.h"
 #include "jit/rebuild.h"
 #include "jit/target.h"
 
@@ -16,12 +17,20 @@ std::int64_t bytes_of_block() { return std::min<std::int64_t>(host_target().cach
 // The fewest steps that are worth a block.
 constexpr std::int64_t kFewestSteps = 8;
 
-// How many steps a block may have: the blocks of a loop are of nearly equal length (see Emitter::emit_turns).
+// How many steps a block may have: the blocks of a loop are of nearly equal length (see Emitter::emit_turns). Of a loop that will
+// run in parts, one after the other, the largest counts. 0 when nothing leaves any part.
 Extent most_steps(const LoweredLoop& loop) {
-  Extent bytes = 0;
-  for (const Type& type : values_that_may_leave(loop))
-    bytes = bytes + extent_product(type.shape) * Extent(size_of(type.dtype));
-  return min(loop.length, max(Extent(kFewestSteps), Extent(bytes_of_block()) / max(bytes, Extent(1))));
+  Extent most_bytes = 1;
+  bool any = false;
+  for (const LoweredLoop& part : runs(Pass::part_loops) ? parts_of(loop) : std::vector{loop}) {
+    Extent bytes = 0;
+    for (const Type& type : values_that_may_leave(part)) {
+      bytes = bytes + extent_product(type.shape) * Extent(size_of(type.dtype));
+      any = true;
+    }
+    most_bytes = max(bytes, most_bytes);
+  }
+  return any ? min(loop.length, max(Extent(kFewestSteps), Extent(bytes_of_block()) / most_bytes)) : Extent(0);
 }
 
 Tensor blocked(const Record& r, const Tensors& in) {
@@ -29,8 +38,7 @@ Tensor blocked(const Record& r, const Tensors& in) {
   inner.body = block_time(inner.body);
   LoweredLoop outer = inner;
   const bool short_loop = inner.length.is_number() && inner.length.value() <= 2 * kFewestSteps;
-  if (inner.is_blocked() || short_loop || values_that_may_leave(inner).empty())
-    return record(loop_op, in, inner.attrs(), r.where);
+  if (inner.is_blocked() || short_loop) return record(loop_op, in, inner.attrs(), r.where);
 
   outer.most = most_steps(inner);
   // A symbol that is 0 or 1 now could become a number, and the code right for no other length.

@@ -70,6 +70,7 @@ TapePtr lower_loops(TapePtr t, TapeStages& log) {
   if (runs(Pass::sink_values)) t = log("sink values", sink_values(t));
   if (runs(Pass::part_products)) t = log("part products", part_products(t));
   if (runs(Pass::block_time)) t = log("block time", block_time(t));
+  if (runs(Pass::part_loops)) t = log("part loops", part_loops(t));
   if (runs(Pass::hoist_before)) t = log("hoist before", hoist_before(t));
   if (runs(Pass::hoist_after)) t = log("hoist after", hoist_after(t));
   if (runs(Pass::chain_products)) t = log("chunks", sink_chunks(t));

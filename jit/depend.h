@@ -1,4 +1,4 @@
-// Which records of a loop's body depend on what.
+// What the records of a loop's body depend on.
 #pragma once
 
 #include <vector>
@@ -7,6 +7,14 @@
 #include "ops/matmul.h"
 
 namespace tapeloop {
+
+inline bool is_view(const Record& r) { return r.op->kind == Kind::view || r.op->kind == Kind::pick; }
+
+// What a value looks at, through all views of one operand; or itself.
+inline Id looked_at(const Tape& body, Id id) {
+  while (is_view(body[id]) && body[id].in.size() == 1) id = body[id].in[0];
+  return id;
+}
 
 struct Dependences {
   std::vector<bool> on_state, on_x;
@@ -28,6 +36,43 @@ struct Dependences {
     return r.op == &matmul_op && r.type.rank() == 2 && !r.attrs.flag("transpose_a") && varies(r.in[0]) &&
            !varies(r.in[1]);
   }
+};
+
+// Which states of a loop need which others.
+class StateGraph {
+ public:
+  explicit StateGraph(const LoweredLoop& loop)
+      : states_(loop.states <= kMostStates ? loop.states : 1), reads_(loop.body->size(), Flags(states_, false)) {
+    const Tape& body = *loop.body;
+    for (std::size_t s = 0; s < loop.states; ++s) reads_[body.inputs[loop.constants + s]][node(s)] = true;
+    for (Id id = 0; id < body.size(); ++id)
+      for (Id operand : body[id].in) add(reads_[id], reads_[operand]);
+    from_.resize(states_, Flags(states_, false));
+    for (std::size_t s = 0; s < loop.states; ++s) add(from_[node(s)], reads_[body.outputs[s]]);
+    for (std::size_t via = 0; via < states_; ++via)
+      for (std::size_t s = 0; s < states_; ++s)
+        if (from_[s][via]) add(from_[s], from_[via]);
+  }
+
+  using Flags = std::vector<bool>;
+  // Those before the step that a value of it is computed from.
+  const Flags& read_by(Id id) const { return reads_[id]; }
+  // Those that one comes from, in any number of steps.
+  const Flags& before(std::size_t state) const { return from_[state]; }
+  // How many there are. A loop of training steps has more than any cell; all of them count as one.
+  std::size_t size() const { return states_; }
+
+  static void add(Flags& to, const Flags& more) {
+    for (std::size_t s = 0; s < more.size(); ++s)
+      if (more[s]) to[s] = true;
+  }
+
+ private:
+  static constexpr std::size_t kMostStates = 200;
+  std::size_t node(std::size_t state) const { return states_ == 1 ? 0 : state; }
+
+  std::size_t states_;
+  std::vector<Flags> reads_, from_;
 };
 
 }  // namespace tapeloop

@@ -20,6 +20,12 @@ TapePtr sink_values(const TapePtr& tape);
 // needs only some.
 TapePtr part_products(const TapePtr& tape);
 
+// A loop with states that never look at its others becomes two, so that products of what the first computes can leave the second;
+// and so on.
+TapePtr part_loops(const TapePtr& tape);
+// The loops that part_loops makes of one.
+std::vector<LoweredLoop> parts_of(const LoweredLoop& loop);
+
 // What a loop computes from its constants alone is computed before it.
 TapePtr hoist_invariants(const TapePtr& tape);
 

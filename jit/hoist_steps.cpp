@@ -1,11 +1,10 @@
 // hoist_before and hoist_after: what leaves a loop to be computed for all its steps at once.
 #include <algorithm>
 
-#include "ad/arithmetic.h"
 #include "jit/depend.h"
 #include "jit/hoist.h"
 #include "jit/pack.h"
-#include "jit/rebuild.h"
+#include "jit/rewrite_loops.h"
 #include "ops/batch.h"
 #include "ops/matmul.h"
 #include "ops/reduce.h"
@@ -21,14 +20,6 @@ using Flags = std::vector<bool>;
 bool can_batch(const Record& r) {
   if (r.op->kind == Kind::loop || r.op->kind == Kind::branch) return false;
   return r.op->batch || r.op->kind == Kind::elementwise || r.op->kind == Kind::pick || r.in.empty();
-}
-
-bool is_view(const Record& r) { return r.op->kind == Kind::view || r.op->kind == Kind::pick; }
-
-// What a value looks at, through all views of one operand; or itself.
-Id looked_at(const Tape& body, Id id) {
-  while (is_view(body[id]) && body[id].in.size() == 1) id = body[id].in[0];
-  return id;
 }
 
 // Elements of one row of a batch: extents that are symbols count as one.
@@ -153,29 +144,6 @@ struct After {
   }
 };
 
-// The results of a loop that has been rewritten, in the order of the original's.
-struct Rewritten {
-  Tensor tuple;
-  Tensors parts;
-};
-
-// Applies `rewrite` to every loop of a tape and of the bodies of its loops.
-template <class Rewrite>
-TapePtr rewrite_loops(const TapePtr& tape, const Rewrite& rewrite) {
-  std::vector<Tensors> parts(tape->size());
-  return rebuild(tape, [&](Id id, const Tensors& in, Recorder&) -> Tensor {
-    const Record& r = (*tape)[id];
-    if (r.op == &pick_op && !parts[r.in[0]].empty()) return parts[r.in[0]][std::size_t(r.attrs.integer("index"))];
-    if (!is_loop(r)) return {};
-    LoweredLoop loop(r.attrs);
-    loop.body = rewrite_loops(loop.body, rewrite);
-    if (loop.is_blocked()) return record(loop_op, in, loop.attrs(), r.where);
-    Rewritten result = rewrite(loop, in, r.where);
-    parts[id] = std::move(result.parts);
-    return result.tuple;
-  });
-}
-
 // The loop's body with further xs in the place of the records `given`, and other outputs.
 TapePtr with_given(const LoweredLoop& loop, const std::vector<Id>& given, const std::vector<Id>& outputs) {
   const Tape& body = *loop.body;
@@ -204,10 +172,7 @@ Tensors for_all_steps(const LoweredLoop& loop, const Tensors& in, const std::vec
 Rewritten before_loop(const LoweredLoop& loop, const Tensors& in, const Where& where) {
   const Tape& body = *loop.body;
   const Before before(loop, Dependences(loop));
-  if (!before.any()) {
-    const Tensor tuple = record(loop_op, in, loop.attrs(), where);
-    return {tuple, picks(tuple)};
-  }
+  if (!before.any()) return as_it_is(loop, in, where);
   std::vector<Id> handed, wanted;
   for (Id id = 0; id < body.size(); ++id)
     if (before.handed[id]) handed.push_back(id);
@@ -262,10 +227,7 @@ bool is_read_as_it_lies(const Type& type) {
 Rewritten after_loop(const LoweredLoop& loop, const Tensors& in, const Where& where) {
   const Tape& body = *loop.body;
   const After after(loop, Dependences(loop));
-  if (!after.any()) {
-    const Tensor tuple = record(loop_op, in, loop.attrs(), where);
-    return {tuple, picks(tuple)};
-  }
+  if (!after.any()) return as_it_is(loop, in, where);
   auto is_x = [&](Id id) {
     return std::find(body.inputs.begin() + std::ptrdiff_t(loop.first_x()), body.inputs.end(), id) != body.inputs.end();
   };

@@ -1,4 +1,4 @@
-// Products of which a loop needs only a part in each step are taken apart, so that the other can leave it:
+// Products of which a loop, or a part of its state, needs only a part in each step are taken apart, so that the other can leave it:
 //
 //   concat(x, h) · [W; U]  =  h · U, starting at x · W        split(z · [W; U]ᵀ)  =  z · Wᵀ, z · Uᵀ
 //
@@ -13,16 +13,33 @@
 namespace tapeloop {
 namespace {
 
-// How many parts of a product's left operand, a concatenation, come before the first that depends on the state, when all
-// that the product begins with can be there before the loop; else 0.
-std::size_t leading_parts(const Tape& body, const Dependences& on, Id id) {
+using Flags = std::vector<bool>;
+
+// How many parts of a product's left operand, a concatenation, can be there before the others: they need no state that the
+// others are computed from, nor does what the product begins with. As many as possible; 0 if there are none.
+std::size_t leading_parts(const Tape& body, const Dependences& on, const StateGraph& graph, Id id) {
   if (!on.is_product(body, id)) return 0;
   const Record &r = body[id], &left = body[r.in[0]];
-  if (left.op != &concat_op || left.attrs.integer("axis") != 1 || (r.in.size() == 3 && on.on_state[r.in[2]])) return 0;
-  const auto stays = std::ranges::find_if(left.in, [&](Id part) { return bool(on.on_state[part]); });
-  const auto count = std::size_t(stays - left.in.begin());
-  const bool vary = std::any_of(left.in.begin(), stays, [&](Id part) { return on.varies(part); });
-  return stays != left.in.end() && vary ? count : 0;
+  if (left.op != &concat_op || left.attrs.integer("axis") != 1) return 0;
+  std::size_t count = 0;
+  bool vary = false;
+  Flags needed(graph.size(), false);
+  const auto need = [&](Id value) {
+    const Flags& read = graph.read_by(value);
+    StateGraph::add(needed, read);
+    for (std::size_t s = 0; s < read.size(); ++s)
+      if (read[s]) StateGraph::add(needed, graph.before(s));
+  };
+  if (r.in.size() == 3) need(r.in[2]);
+  for (std::size_t i = 0; i + 1 < left.in.size(); ++i) {
+    need(left.in[i]);
+    vary = vary || on.varies(left.in[i]);
+    Flags others(graph.size(), false);
+    for (std::size_t k = i + 1; k < left.in.size(); ++k) StateGraph::add(others, graph.read_by(left.in[k]));
+    for (std::size_t s = 0; s < others.size(); ++s)
+      if (vary && others[s] && !needed[s]) count = i + 1;
+  }
+  return count;
 }
 
 // Products that are split along their columns, some of which the next step needs and some it does not.
@@ -54,6 +71,7 @@ Tensor part_of(const Tensor& right, const Record& product, bool rows, const Exte
 TapePtr with_parts(const LoweredLoop& loop) {
   const Tape& body = *loop.body;
   const Dependences on(loop);
+  const StateGraph graph(loop);
   const std::vector<bool> parted = parted_by_readers(loop, on);
   std::vector<Tensors> given(body.size());  // the operands of each record on the new tape
   return rebuild(loop.body, [&](Id id, const Tensors& in, Recorder&) -> Tensor {
@@ -70,7 +88,7 @@ TapePtr with_parts(const LoweredLoop& loop) {
       if (operands.size() == 3) operands[2] = slice_at(operands[2], 1, start, sizes[part], product.where);
       return record(matmul_op, operands, product.attrs, product.where);
     }
-    const std::size_t leading = leading_parts(body, on, id);
+    const std::size_t leading = leading_parts(body, on, graph, id);
     if (leading == 0) return {};
     const Tensors parts = given[r.in[0]];
     const auto joined = [&](std::size_t begin, std::size_t end) {

@@ -157,6 +157,7 @@ RandomCell::RandomCell(unsigned number) : seed(number) {
   inputs = sizes[draw(11)];
   hidden = sizes[draw(11)];
   states = 1 + int(draw(3));
+  layers = draw(3) ? 1 : 2 + int(draw(2));
   dtype = draw(2) ? Dtype::f64 : Dtype::f32;
   reverse = draw(4) == 0;
   deep = draw(5) == 0;
@@ -167,8 +168,8 @@ RandomCell::RandomCell(unsigned number) : seed(number) {
 
 namespace {
 
-// The cell: states and input to states and output.
-std::pair<Tensors, Tensor> one_step(const RandomCell& cell, Weights& weight, const Tensors& states, const Tensor& x) {
+// One layer: states and input to states and output.
+std::pair<Tensors, Tensor> one_layer(const RandomCell& cell, Weights& weight, const Tensors& states, const Tensor& x) {
   Step step{weight, cell.hidden, states};
   step.values.push_back(x);
   for (const RandomStep& s : cell.steps) {
@@ -186,6 +187,18 @@ std::pair<Tensors, Tensor> one_step(const RandomCell& cell, Weights& weight, con
   return {after, cell.seed % 2 ? out : concat({out, after[0]}, 1)};
 }
 
+// All of them, each on the output of the one before; some look at a state of the first as it was before the step, too.
+std::pair<Tensors, Tensor> one_step(const RandomCell& cell, Weights& weight, const Tensors& states, Tensor x) {
+  Tensors after;
+  for (auto first = states.begin(); first != states.end(); first += cell.states) {
+    if (first != states.begin() && cell.seed % 5 == 0) x = concat({x, states[0]}, 1);
+    auto [own, y] = one_layer(cell, weight, Tensors(first, first + cell.states), x);
+    after.insert(after.end(), own.begin(), own.end());
+    x = y;
+  }
+  return {after, x};
+}
+
 }  // namespace
 
 Tensors RandomCell::arguments(std::int64_t length, std::int64_t rows) const {
@@ -193,7 +206,7 @@ Tensors RandomCell::arguments(std::int64_t length, std::int64_t rows) const {
     return (0.7 * normal(key(seed * std::uint64_t(31) + of), shape, dtype)).materialized();
   };
   Tensors list{some(1, {length, rows, inputs})}, now;
-  for (int i = 0; i < states; ++i) now.push_back(some(2 + std::uint64_t(i), {rows, hidden}));
+  for (int i = 0; i < states * layers; ++i) now.push_back(some(10 + std::uint64_t(i), {rows, hidden}));
   list.insert(list.end(), now.begin(), now.end());
   Weights weight(nullptr, seed, dtype);
   const auto [after, out] = one_step(*this, weight, now, some(9, {rows, inputs}));
@@ -203,7 +216,7 @@ Tensors RandomCell::arguments(std::int64_t length, std::int64_t rows) const {
 }
 
 Tensor RandomCell::operator()(const Tensors& list) const {
-  const auto after_xs = list.begin() + 1, after_states = after_xs + states;
+  const auto after_xs = list.begin() + 1, after_states = after_xs + states * layers;
   const Tensors initial(after_xs, after_states), given(after_states, list.end());
   Weights weight(&given, seed, dtype);
   const auto step = [&](const Tensors& now, const Tensor& x) {

@@ -10,7 +10,7 @@ namespace tapeloop::testing {
 struct RandomCell {
   std::vector<RandomStep> steps;
   std::int64_t inputs = 1, hidden = 1;
-  int states = 1;
+  int states = 1, layers = 1;  // states of each layer
   std::int64_t truncate = 0, checkpoint = 0;
   bool reverse = false, deep = false;  // deep: a second cell of the same equations reads what the first puts out
   Dtype dtype = Dtype::f32;
