@@ -35,6 +35,9 @@ Pullback elementwise_pullback(const Record& r, const Tensors& in, const Demand& 
   return {y, pull};
 }
 
+// The record that a value is computed by: of what is picked, that which has several results.
+Id owner_of(const Tape& tape, Id id) { return tape[id].op == &pick_op ? tape[id].in[0] : id; }
+
 // The cotangents of each record, one for each of its results.
 class Cotangents {
  public:
@@ -54,9 +57,8 @@ class Cotangents {
   // What has been added up for a record; empty for nothing.
   Tensor& sum(const Tape& tape, Id id) {
     const Record& r = tape[id];
-    const bool is_part = r.op == &pick_op;
-    Tensors& parts = of_[is_part ? r.in[0] : id];
-    const std::size_t part = is_part ? std::size_t(r.attrs.integer("index")) : 0;
+    Tensors& parts = of_[owner_of(tape, id)];
+    const std::size_t part = r.op == &pick_op ? std::size_t(r.attrs.integer("index")) : 0;
     if (parts.size() <= part) parts.resize(part + 1);
     return parts[part];
   }
@@ -140,9 +142,13 @@ TapePtr vjp(const TapePtr& tape, const VjpRequest& request) {
   Cotangents cts(t.size());
   for (std::size_t i = 0; i < t.inputs.size(); ++i)
     if (!starts[i].is_empty()) cts.add(t, t.inputs[i], starts[i]);
+  std::vector<std::vector<std::size_t>> results(t.size());
   for (std::size_t i = 0; i < t.outputs.size(); ++i)
-    if (!output_cts[i].is_empty() && active[t.outputs[i]]) cts.add(t, t.outputs[i], output_cts[i]);
+    if (!output_cts[i].is_empty() && active[t.outputs[i]]) results[owner_of(t, t.outputs[i])].push_back(i);
   for (Id id = Id(t.size()); id-- > 0;) {
+    // What a result is given comes after what its readers give: in a loop it is the sum over later steps, at which a product
+    // over its reader's cotangents would otherwise begin, and have to wait for it.
+    for (std::size_t i : results[id]) cts.add(t, t.outputs[i], output_cts[i]);
     if (!pull[id].pull && !pull[id].pull_onto) continue;
     Tensors& ct = cts[id];
     bool present = false;

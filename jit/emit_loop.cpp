@@ -66,6 +66,7 @@ void Emitter::emit_loop(Id id, Frame& frame) {
   }
   // A history begins with the initial state, so that the steps' own places come after it, unless time runs backwards.
   std::vector<Value*> initial(loop.states);
+  std::vector<std::vector<int>> state_entries(loop.states);
   for (std::size_t i = loop.states; i < f.result.size(); ++i) {
     const int state = loop.history[i - loop.states];
     if (state < 0) continue;
@@ -76,6 +77,8 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     begin_state(std::size_t(state), first);
     if (!loop.reverse) f.result[i] = b_.CreateGEP(b_.getInt8Ty(), f.result[i], step);
     initial[std::size_t(state)] = first;
+    // Where it stays when there are no steps. (The state after a step may lie in another result that is the same.)
+    state_entries[std::size_t(state)] = y_entries[i];
   }
   // A state with one place for all steps may have it in the result that it becomes.
   auto place_in_result = [&](std::size_t i) -> Value* {
@@ -104,7 +107,6 @@ void Emitter::emit_loop(Id id, Frame& frame) {
     }
     return;
   }
-  std::vector<std::vector<int>> state_entries(loop.states);
   for (std::size_t i = 0; i < loop.states; ++i) {
     const Type& type = tape.input_type(loop.constants + i);
     const StatePlace& place = body.states[i];

@@ -7,10 +7,40 @@
 namespace tapeloop {
 namespace {
 
+// The results of one step, recorded where they are computed: what the next step reads is a record of its own beside the value
+// itself, so that its cotangent arrives where it does in the rolled loop, after those of all readers in this step, and before
+// that of an output over time.
+Tensors one_step(const Loop& loop, const TapePtr& body, const Tensors& arguments, Recorder& recorder,
+                 const Where& where) {
+  Tensors value(body->size()), results(body->outputs.size());
+  std::vector<std::vector<std::size_t>> results_at(body->size());
+  for (std::size_t i = body->outputs.size(); i-- > 0;) {
+    const Record& r = (*body)[body->outputs[i]];
+    results_at[r.op == &pick_op ? r.in[0] : body->outputs[i]].push_back(i);
+  }
+  const auto recorded = [&](Id id) {
+    const Record& r = (*body)[id];
+    Tensors in;
+    for (Id operand : r.in) in.push_back(value[operand]);
+    return in.empty() ? recorder.adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
+                      : record(*r.op, in, r.attrs, r.where);
+  };
+  for (std::size_t i = 0; i < body->inputs.size(); ++i) value[body->inputs[i]] = arguments[i];
+  for (Id id = 0; id < body->size(); ++id) {
+    if (value[id].is_empty()) value[id] = recorded(id);
+    for (std::size_t i : results_at[id]) {
+      Tensor& result = value[body->outputs[i]];
+      if (result.is_empty()) result = recorded(body->outputs[i]);
+      results[i] = i < loop.states ? record(reshape_op, {result}, {{"shape", result.shape()}}, where)
+                                   : expand_dims(result, 0, where);
+    }
+  }
+  return results;
+}
+
 // The results of a loop's steps, one after the other. Sequences are taken apart before the first step, and an output is set
-// aside in the step that makes it: so their cotangents arrive where they do in the rolled loop, that of an output after that
-// of the next step.
-Tensors steps_of(const Loop& loop, const Tensors& in, const Where& where) {
+// aside in the step that makes it: so their cotangents arrive where they do in the rolled loop.
+Tensors steps_of(const Loop& loop, const Tensors& in, Recorder& recorder, const Where& where) {
   const TapePtr body = expand(loop.body);
   const std::int64_t steps = loop.length.pin();
   Tensors arguments = in;
@@ -20,9 +50,9 @@ Tensors steps_of(const Loop& loop, const Tensors& in, const Where& where) {
   for (std::int64_t step = 0; step < steps; ++step) {
     const auto time = std::size_t(loop.reverse ? steps - 1 - step : step);
     for (std::size_t i = 0; i < loop.xs; ++i) arguments[loop.first_x() + i] = squeeze(xs[i][time], 0, where);
-    const Tensors results = inline_tape(*body, arguments);
+    const Tensors results = one_step(loop, body, arguments, recorder, where);
     for (std::size_t i = 0; i < loop.states; ++i) arguments[loop.constants + i] = results[i];
-    for (std::size_t i = 0; i < loop.ys; ++i) ys[i][time] = expand_dims(results[loop.states + i], 0, where);
+    for (std::size_t i = 0; i < loop.ys; ++i) ys[i][time] = results[loop.states + i];
   }
   Tensors results(arguments.begin() + std::ptrdiff_t(loop.constants),
                   arguments.begin() + std::ptrdiff_t(loop.first_x()));
@@ -50,9 +80,9 @@ TapePtr expand(const TapePtr& tape) {
     if (r.op == &pick_op && !written[r.in[0]].empty()) {
       value[id] = written[r.in[0]][std::size_t(r.attrs.integer("index"))];
     } else if (r.op == &scan_op) {
-      written[id] = steps_of(Loop(r.attrs), in, r.where);
+      written[id] = steps_of(Loop(r.attrs), in, *recorder, r.where);
     } else if (r.op == &while_op && While(r.attrs).bound > 0) {
-      written[id] = steps_of(Loop(While(r.attrs).bounded()), in, r.where);
+      written[id] = steps_of(Loop(While(r.attrs).bounded()), in, *recorder, r.where);
     } else if (r.op->kind == Kind::branch || r.op->kind == Kind::loop) {
       value[id] = record(*r.op, in, with_bodies(r.attrs, expand), r.where);
     } else {

@@ -323,3 +323,30 @@ TEST_CASE("regressions: of two products in one nest, the first is written with a
   CHECK(same_bits(jit(f)(first, second, xs), f(first, second, xs)));
   ++testing::cases;
 }
+
+TEST_CASE("regressions: states that become the same value are, after no steps, still what each was") {
+  const auto f = [](const Tensor& h, const Tensor& g, const Tensor& xs, const Tensor& w) {
+    const auto step = [&](const std::pair<Tensor, Tensor>& s, const Tensor& x) {
+      const Tensor next = tanh(matmul(s.first, w) + x);
+      return std::pair{std::pair{next, next}, s};
+    };
+    const auto [last, before] = scan(step, std::pair{h * 2, g * 2}, xs);
+    const Tensor early = matmul(sum(before.second, 0), w) + matmul(sum(before.first, 0), w);
+    // Takes the memory of what is not read any more.
+    Tensors all{h};
+    for (int i = 0; i < 12; ++i) all.push_back(matmul(all.back(), w) + matmul(early, w));
+    return std::pair{matmul(concat(all, 0), w), matmul(last.second, w)};
+  };
+  const auto compiled = jit(f);
+  for (const std::int64_t steps : {3, 0, 1}) {
+    const Tensor h = normal(key(22), {2, 8}, Dtype::f64).materialized(),
+                 g = normal(key(23), {2, 8}, Dtype::f64).materialized(),
+                 xs = normal(key(24), {steps, 2, 8}, Dtype::f64).materialized(),
+                 w = normal(key(25), {8, 8}, Dtype::f64).materialized();
+    const auto [a, b] = compiled(h, g, xs, w);
+    const auto [a2, b2] = f(h, g, xs, w);
+    CHECK(same_bits(a, a2));
+    CHECK(same_bits(b, b2));
+    ++testing::cases;
+  }
+}
