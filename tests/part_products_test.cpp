@@ -15,8 +15,8 @@ using namespace tapeloop::testing;
 
 namespace {
 
-// What a product is made of, besides x and h: a constant c, and x once more.
-enum class Parts { xh, hx, xch, cxh, xhx };
+// What a product is made of, besides x and h: a constant c, and x or h once more.
+enum class Parts { xh, hx, xch, cxh, xhx, xhh };
 
 struct Cell {
   Tensor w, c;  // [columns of the parts, 2H] or its transpose, [B, C]
@@ -28,7 +28,8 @@ struct Cell {
                                  : parts == Parts::hx  ? Tensors{h, x}
                                  : parts == Parts::xch ? Tensors{x, c, h}
                                  : parts == Parts::cxh ? Tensors{c, x, h}
-                                                       : Tensors{x, h, x},
+                                 : parts == Parts::xhx ? Tensors{x, h, x}
+                                                       : Tensors{x, h, h},
                                  1);
     const Tensor z = starts ? matmul(joined, w, concat({x, x}, 1), {.transpose_b = transposed})
                             : matmul(joined, w, {.transpose_b = transposed});
@@ -66,7 +67,7 @@ auto run_cell(Parts parts, bool transposed, bool starts) {
 
 TEST_CASE("parted products: a cell of concatenations has the interpreter's bits, and so have its gradients") {
   constexpr int kInputs = 6, kHidden = 3, kConstant = 4;
-  for (const Parts parts : {Parts::xh, Parts::hx, Parts::xch, Parts::cxh, Parts::xhx})
+  for (const Parts parts : {Parts::xh, Parts::hx, Parts::xch, Parts::cxh, Parts::xhx, Parts::xhh})
     for (const auto& [transposed, starts] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}})
       for (const int batch : {1, 5}) {
         CAPTURE(int(parts));
@@ -74,7 +75,10 @@ TEST_CASE("parted products: a cell of concatenations has the interpreter's bits,
         CAPTURE(starts);
         CAPTURE(batch);
         const int inputs = starts ? kHidden : kInputs;  // two of x are where the sums start
-        const int depth = kHidden + inputs + (parts == Parts::xhx ? inputs : 0) +
+        const int depth = kHidden + inputs +
+                          (parts == Parts::xhx   ? inputs
+                           : parts == Parts::xhh ? kHidden
+                                                 : 0) +
                           (parts == Parts::xch || parts == Parts::cxh ? kConstant : 0);
         const Tensor w = noise(1, transposed ? Shape{2 * kHidden, depth} : Shape{depth, 2 * kHidden});
         const Tensor c = noise(2, {batch, kConstant}), h = noise(3, {batch, kHidden}),
@@ -101,6 +105,7 @@ TEST_CASE("parted products: only what depends on the state stays in the loop") {
   CHECK(depths(Parts::xch, 13) == std::vector<std::int64_t>{3});
   CHECK(depths(Parts::cxh, 13) == std::vector<std::int64_t>{3});
   CHECK(depths(Parts::xhx, 15) == std::vector<std::int64_t>{9});
+  CHECK(depths(Parts::xhh, 12) == std::vector<std::int64_t>{6});
   // Backward the gradient of x leaves, and that of the state, of depth 2H, stays.
   const auto gradient = [&](const Tensor& w, const Tensor& s, const Tensor& x) {
     return grad<0, 1, 2>([&](const Tensor& a, const Tensor& b, const Tensor& d) {
