@@ -22,7 +22,7 @@ constexpr std::int64_t kFewestSteps = 8;
 Extent most_steps(const LoweredLoop& loop) {
   Extent most_bytes = 1;
   bool any = false;
-  for (const LoweredLoop& part : runs(Pass::part_loops) ? parts_of(loop) : std::vector{loop}) {
+  for (const LoweredLoop& part : runs(Pass::part_loops) ? loops_parted(loop) : std::vector{loop}) {
     Extent bytes = 0;
     for (const Type& type : values_that_may_leave(part)) {
       bytes = bytes + extent_product(type.shape) * Extent(size_of(type.dtype));

@@ -16,6 +16,13 @@ inline Id looked_at(const Tape& body, Id id) {
   return id;
 }
 
+// Elements of one row of a batch: extents that are symbols count as one.
+inline double size_of_row(const Shape& shape) {
+  double size = 1;
+  for (const Extent& extent : shape) size *= extent.is_number() ? double(extent.value()) : 1;
+  return size;
+}
+
 struct Dependences {
   std::vector<bool> on_state, on_x;
 
@@ -62,13 +69,14 @@ class StateGraph {
   // How many there are. A loop of training steps has more than any cell; all of them count as one.
   std::size_t size() const { return states_; }
 
+  static constexpr std::size_t kMostStates = 200;
+
   static void add(Flags& to, const Flags& more) {
     for (std::size_t s = 0; s < more.size(); ++s)
       if (more[s]) to[s] = true;
   }
 
  private:
-  static constexpr std::size_t kMostStates = 200;
   std::size_t node(std::size_t state) const { return states_ == 1 ? 0 : state; }
 
   std::size_t states_;

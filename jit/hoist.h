@@ -24,7 +24,7 @@ TapePtr part_products(const TapePtr& tape);
 // and so on.
 TapePtr part_loops(const TapePtr& tape);
 // The loops that part_loops makes of one.
-std::vector<LoweredLoop> parts_of(const LoweredLoop& loop);
+std::vector<LoweredLoop> loops_parted(const LoweredLoop& loop);
 
 // What a loop computes from its constants alone is computed before it.
 TapePtr hoist_invariants(const TapePtr& tape);

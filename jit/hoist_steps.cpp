@@ -22,13 +22,6 @@ bool can_batch(const Record& r) {
   return r.op->batch || r.op->kind == Kind::elementwise || r.op->kind == Kind::pick || r.in.empty();
 }
 
-// Elements of one row of a batch: extents that are symbols count as one.
-double size_of_row(const Shape& shape) {
-  double size = 1;
-  for (const Extent& extent : shape) size *= extent.is_number() ? double(extent.value()) : 1;
-  return size;
-}
-
 // Whether an elementwise value is several times as large as what it is computed from, such as the outer product of two rows:
 // for all steps at once it would have to be written down and read again.
 bool grows(const Tape& body, const Record& r) {

@@ -63,6 +63,10 @@ class Cut {
                        [](bool read, bool given) { return !(read && given); });
   }
   bool varies(Id id) const { return on_.varies(id); }
+  // A product of what a first loop with these states hands over, which can leave the second.
+  bool may_leave(Id id, const Flags& first) const {
+    return on_.is_product(*loop_.body, id) && reads_any(id, first) && reads_only(id, first);
+  }
 
  private:
   // Whether a state, and those that come from it and it from them, can be added to these: without a product of what these hand
@@ -77,8 +81,7 @@ class Cut {
     }
     const Flags there = computing(first), records = computing(added);
     for (Id id = 0; id < loop_.body->size(); ++id)
-      if (records[id] && !there[id] && on_.is_product(*loop_.body, id) && reads_any(id, first) && reads_only(id, first))
-        return false;
+      if (records[id] && !there[id] && may_leave(id, first)) return false;
     return true;
   }
 
@@ -103,21 +106,20 @@ struct Halves {
   std::vector<Part> parts;  // the results of the whole loop
 };
 
-// The value that is shown through views; what is picked of several values counts as one.
-Id value_shown(const Tape& body, Id id) {
-  while (is_view(body[id]) && body[id].in.size() == 1 && (body[id].op != &pick_op || is_view(body[body[id].in[0]])))
-    id = body[id].in[0];
-  return id;
-}
+// How much more may be handed over than the products that leave for it read and give.
+constexpr double kMostHanded = 4;
 
 class Parting {
  public:
   Parting(const LoweredLoop& loop, const Cut& cut, const Flags& first)
       : loop_(loop), body_(*loop.body), cut_(cut), first_(first), halves_{loop, loop, {}, {}, {}, {}} {}
 
-  Halves operator()() {
+  // Nothing where too much would be handed over.
+  std::optional<Halves> operator()() {
     choose_results();
+    compute_what_is_small();
     find_handed();
+    if (!is_worth_it()) return {};
     make_first();
     make_second();
     return std::move(halves_);
@@ -145,6 +147,41 @@ class Parting {
     mark_operands(body_, in_first_);
   }
 
+  double size_of(Id id) const { return size_of_row(body_[id].type.shape); }
+
+  // What needs states of the first loop alone and is no larger than what it reads of them is computed there: what is read of a
+  // memory, not the memory, is handed over.
+  void compute_what_is_small() {
+    for (Id id = 0; id < body_.size(); ++id) {
+      const Record& r = body_[id];
+      if (in_first_[id] || r.op == &input_op || !cut_.reads_any(id, first_) || !cut_.reads_only(id, first_) ||
+          cut_.may_leave(id, first_))
+        continue;
+      double largest = 0;
+      bool there = true;
+      for (Id operand : r.in) {
+        if (!cut_.reads_any(operand, first_)) continue;
+        there = there && (in_first_[operand] || body_[operand].op == &input_op);
+        largest = std::max(largest, size_of(looked_at(body_, operand)));
+      }
+      in_first_[id] = there && size_of(id) <= largest;
+    }
+    mark_operands(body_, in_first_);
+  }
+
+  // A view is handed over only where it is smaller than what it shows.
+  bool is_looked_through(Id id) const {
+    const Id shown = looked_at(body_, id);
+    return shown != id && !body_[shown].type.parts && size_of(shown) <= size_of(id);
+  }
+  // A state before the step may be read by the second loop alone; cheap values of xs are computed once more.
+  bool is_handed(Id id) const {
+    const Record& r = body_[id];
+    const bool reads_state = cut_.reads_any(id, first_), there = in_first_[id] || r.op == &input_op;
+    return there && cut_.varies(id) && !r.type.parts && !is_looked_through(id) &&
+           (reads_state || r.op->kind != Kind::elementwise);
+  }
+
   // What the second loop computes, and which values of the first it reads.
   void find_handed() {
     in_second_.assign(body_.size(), false);
@@ -154,15 +191,20 @@ class Parting {
       if (!is_result_[i]) wanted[body_.outputs[i]] = true;
     for (Id id = Id(body_.size()); id-- > 0;) {
       if (!wanted[id] || is_given(id)) continue;
-      // Cheap values of xs are computed once more. A state before the step may be read by the second loop alone.
-      const bool reads_state = cut_.reads_any(id, first_);
-      const bool there = in_first_[id] || body_[id].op == &input_op;
-      handed_[id] = there && cut_.varies(id) && value_shown(body_, id) == id &&
-                    (reads_state || body_[id].op->kind != Kind::elementwise);
+      handed_[id] = is_handed(id);
       if (handed_[id]) continue;
       in_second_[id] = true;
       for (Id operand : body_[id].in) wanted[operand] = true;
     }
+  }
+
+  bool is_worth_it() const {
+    double handed = 0, leaves = 0;
+    for (Id id = 0; id < body_.size(); ++id) {
+      if (handed_[id]) handed += size_of(id);
+      if (in_second_[id] && cut_.may_leave(id, first_)) leaves += size_of(body_[id].in[0]) + size_of(id);
+    }
+    return handed <= kMostHanded * leaves;
   }
 
   void make_first() {
@@ -263,7 +305,7 @@ class Parting {
 };
 
 std::optional<Halves> halves_of(const LoweredLoop& loop) {
-  if (loop.states < 2 || loop.is_blocked() || has_loop(*loop.body)) return {};
+  if (loop.states < 2 || loop.states > StateGraph::kMostStates || loop.is_blocked() || has_loop(*loop.body)) return {};
   const Cut cut(loop);
   const Flags first = cut.first_states();
   if (first.empty()) return {};
@@ -291,10 +333,10 @@ Rewritten in_parts(const LoweredLoop& loop, const Tensors& in, const Where& wher
 
 TapePtr part_loops(const TapePtr& tape) { return rewrite_loops(tape, in_parts); }
 
-std::vector<LoweredLoop> parts_of(const LoweredLoop& loop) {
+std::vector<LoweredLoop> loops_parted(const LoweredLoop& loop) {
   const std::optional<Halves> halves = halves_of(loop);
   if (!halves) return {loop};
-  std::vector<LoweredLoop> parts = parts_of(halves->second);
+  std::vector<LoweredLoop> parts = loops_parted(halves->second);
   parts.insert(parts.begin(), halves->first);
   return parts;
 }

@@ -31,8 +31,10 @@ Tensors one_step(const Loop& loop, const TapePtr& body, const Tensors& arguments
     for (std::size_t i : results_at[id]) {
       Tensor& result = value[body->outputs[i]];
       if (result.is_empty()) result = recorded(body->outputs[i]);
-      results[i] = i < loop.states ? record(reshape_op, {result}, {{"shape", result.shape()}}, where)
-                                   : expand_dims(result, 0, where);
+      Shape shape = result.shape();
+      if (i >= loop.states) shape.insert(shape.begin(), Extent(1));
+      // Results that are equal stay apart.
+      results[i] = record(reshape_op, {result}, {{"shape", shape}, {"result", std::int64_t(i)}}, where);
     }
   }
   return results;

@@ -223,6 +223,36 @@ TEST_CASE("law: a state that is a sum hands its cotangent on as it is, and no ch
   ++tapeloop::testing::cases;
 }
 
+TEST_CASE("law: results that are one value, an input, or read in their own step, stay apart from one another") {
+  using Two = std::pair<Tensor, Tensor>;
+  const Tensor u = noise(3, {5, 5}) * 0.5;
+  const auto check = [&](const auto& step) {
+    auto f = [&](const Tensor& h, const Tensor& g, const Tensor& xs, const Tensor& w) {
+      auto [last, ys] = scan([&](const Two& s, const Tensor& x) { return step(s, x, w); }, Two{h, g}, xs);
+      return sum(sin(ys.first)) + sum(square(ys.second)) + sum(last.first * 2 + square(last.second));
+    };
+    const Tensors inputs{noise(1, {3, 5}), noise(2, {3, 5}), noise(4, {4, 3, 5}), u, full({}, 1, f64).materialized()};
+    const TapePtr rolled = trace(f, Recorder::Captures::recorded, inputs[0], inputs[1], inputs[2], inputs[3]).tape;
+    CHECK(same(run(*gradient_tape(rolled), inputs), run(*gradient_tape(expand(rolled)), inputs)));
+    ++tapeloop::testing::cases;
+  };
+  const auto next = [](const Two& s, const Tensor& x, const Tensor& w) {
+    return tanh(matmul(s.first, w) + x * s.second);
+  };
+  check([&](const Two& s, const Tensor& x, const Tensor& w) {
+    const Tensor h = next(s, x, w);
+    return std::pair{Two{h, h}, Two{h, h}};
+  });
+  check([&](const Two& s, const Tensor& x, const Tensor& w) {
+    const Tensor h = next(s, x, w), y = matmul(h, w);
+    return std::pair{Two{h, tanh(y + s.second)}, Two{y, squeeze(expand_dims(h, 0), 0) * y}};
+  });
+  check([&](const Two& s, const Tensor& x, const Tensor& w) {
+    return std::pair{Two{next(s, x, w), s.first}, Two{x, s.second}};
+  });
+  check([](const Two& s, const Tensor& x, const Tensor&) { return std::pair{Two{x, x}, Two{s.first, s.first}}; });
+}
+
 TEST_CASE("law: what moves one state moves those that are made of it, however many steps that takes") {
   // Along a delay line what a step reads comes to the output only two steps later; both orders of the states are tried, since
   // what moves, or is read, is found by going through them.

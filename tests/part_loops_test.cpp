@@ -188,3 +188,30 @@ TEST_CASE("part_loops: one program serves every length, and works in as much mem
   const auto bytes = [&](int steps) { return last.workspace_bytes(stack, noise(4, {steps, 2, 3})); };
   CHECK(bytes(40000) == bytes(20000));
 }
+
+TEST_CASE("part_loops: of a memory what is read is handed over, and where all of it would be, nothing is") {
+  // An outer product is added in every step; a state reads it by x, which needs no other state, or by itself.
+  for (const bool by_itself : {false, true}) {
+    CAPTURE(by_itself);
+    const auto f = [=](const Tensor& memory, const Tensor& h, const Tensor& w, const Tensor& u, const Tensor& xs) {
+      const auto step = [&](const Two& s, const Tensor& x) {
+        const Tensor now = s.first * 0.875 + expand_dims(x, 1) * expand_dims(tanh(x), 2);
+        const Tensor read = squeeze(matmul(expand_dims(x, 1), now), 1);
+        Tensor next = matmul(s.second, u) + matmul(read, w);
+        if (by_itself) next = next + squeeze(matmul(expand_dims(s.second, 1), now), 1);
+        return std::pair{Two{now, tanh(next)}, s.second};
+      };
+      return scan(step, Two{memory, h}, xs).second;
+    };
+    constexpr int kSize = 32, kSteps = 12;
+    const Tensor memory = noise(1, {1, kSize, kSize}), h = noise(2, {1, kSize}), w = noise(3, {kSize, kSize}),
+                 u = noise(4, {kSize, kSize}), xs = noise(5, {kSteps, 1, kSize});
+    CHECK(loops_of(f, memory, h, w, u, xs).count == (by_itself ? 1 : 2));
+    check_with_and_without("part_loops", f, memory, h, w, u, xs);
+    const auto workspace = [&](const std::string& without) {
+      const ScopedOptions scope(changed([&](Options& o) { o.without = without; }));
+      return jit(f).workspace_bytes(memory, h, w, u, xs);
+    };
+    CHECK(workspace("") - workspace("part_loops") < kSteps * kSize * kSize * 8 / 2);
+  }
+}
