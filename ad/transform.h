@@ -39,6 +39,9 @@ struct Split {
 Split split(const TapePtr& tape, const std::vector<bool>& late, const std::vector<bool>& free,
             std::size_t early_outputs);
 
+// The record that a value is computed by: of what is picked, that which has several results.
+inline Id owner_of(const Tape& tape, Id id) { return tape[id].op == &pick_op ? tape[id].in[0] : id; }
+
 // Which records can pass a gradient on from the inputs marked in `from` (integers, comparisons, stop_gradient do not).
 std::vector<bool> differentiable_from(const Tape& tape, const std::vector<bool>& from);
 

@@ -35,9 +35,6 @@ Pullback elementwise_pullback(const Record& r, const Tensors& in, const Demand& 
   return {y, pull};
 }
 
-// The record that a value is computed by: of what is picked, that which has several results.
-Id owner_of(const Tape& tape, Id id) { return tape[id].op == &pick_op ? tape[id].in[0] : id; }
-
 // The cotangents of each record, one for each of its results.
 class Cotangents {
  public:

@@ -10,8 +10,8 @@ enum class Pass : unsigned char {
   sink_views,           // slices of weights and rows of biases are looked at inside of loops, not copied for them
   sink_values,          // cheap elementwise values over time are computed in the step that reads them
   part_products,        // what the next step does not need of a product becomes a product of its own
-  part_loops,           // states that never look at others have a loop of their own, before that of the others
   block_time,           // strip-mine loops so that what goes in and out of the inner one stays in the cache
+  part_loops,           // states that never look at others have a loop of their own, before that of the others
   hoist_before,         // products of what is given over time, for all steps at once
   hoist_after,          // sums over time, such as the gradients of weights, for all steps at once
   hoist_invariants,     // what is the same in every step, such as packing weights

@@ -1,11 +1,24 @@
 // Loops written out: the meaning against which their derivatives are tested.
 #include "ad/arithmetic.h"
+#include "ad/transform.h"
 #include "ops/cond.h"
 #include "ops/scan.h"
 #include "ops/while_loop.h"
 
 namespace tapeloop {
 namespace {
+
+Tensors operands_of(const Record& r, const Tensors& value) {
+  Tensors in;
+  for (Id operand : r.in) in.push_back(value[operand]);
+  return in;
+}
+
+// A record once more, on other operands.
+Tensor again(const Record& r, const Tensors& in, Recorder& recorder) {
+  return in.empty() ? recorder.adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
+                    : record(*r.op, in, r.attrs, r.where);
+}
 
 // The results of one step, recorded where they are computed: what the next step reads is a record of its own beside the value
 // itself, so that its cotangent arrives where it does in the rolled loop, after those of all readers in this step, and before
@@ -14,23 +27,16 @@ Tensors one_step(const Loop& loop, const TapePtr& body, const Tensors& arguments
                  const Where& where) {
   Tensors value(body->size()), results(body->outputs.size());
   std::vector<std::vector<std::size_t>> results_at(body->size());
-  for (std::size_t i = body->outputs.size(); i-- > 0;) {
-    const Record& r = (*body)[body->outputs[i]];
-    results_at[r.op == &pick_op ? r.in[0] : body->outputs[i]].push_back(i);
-  }
-  const auto recorded = [&](Id id) {
-    const Record& r = (*body)[id];
-    Tensors in;
-    for (Id operand : r.in) in.push_back(value[operand]);
-    return in.empty() ? recorder.adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
-                      : record(*r.op, in, r.attrs, r.where);
-  };
+  for (std::size_t i = body->outputs.size(); i-- > 0;) results_at[owner_of(*body, body->outputs[i])].push_back(i);
   for (std::size_t i = 0; i < body->inputs.size(); ++i) value[body->inputs[i]] = arguments[i];
   for (Id id = 0; id < body->size(); ++id) {
-    if (value[id].is_empty()) value[id] = recorded(id);
+    if (value[id].is_empty()) value[id] = again((*body)[id], operands_of((*body)[id], value), recorder);
     for (std::size_t i : results_at[id]) {
       Tensor& result = value[body->outputs[i]];
-      if (result.is_empty()) result = recorded(body->outputs[i]);
+      if (result.is_empty()) {
+        const Record& part = (*body)[body->outputs[i]];
+        result = again(part, operands_of(part, value), recorder);
+      }
       Shape shape = result.shape();
       if (i >= loop.states) shape.insert(shape.begin(), Extent(1));
       // Results that are equal stay apart.
@@ -77,8 +83,7 @@ TapePtr expand(const TapePtr& tape) {
   for (Id id = 0; id < t.size(); ++id) {
     const Record& r = t[id];
     if (r.op == &input_op) continue;
-    Tensors in;
-    for (Id operand : r.in) in.push_back(value[operand]);
+    const Tensors in = operands_of(r, value);
     if (r.op == &pick_op && !written[r.in[0]].empty()) {
       value[id] = written[r.in[0]][std::size_t(r.attrs.integer("index"))];
     } else if (r.op == &scan_op) {
@@ -88,8 +93,7 @@ TapePtr expand(const TapePtr& tape) {
     } else if (r.op->kind == Kind::branch || r.op->kind == Kind::loop) {
       value[id] = record(*r.op, in, with_bodies(r.attrs, expand), r.where);
     } else {
-      value[id] = in.empty() ? recorder->adopt(generate(*r.op, r.attrs, r.where), r.op->name, r.where)
-                             : record(*r.op, in, r.attrs, r.where);
+      value[id] = again(r, in, *recorder);
     }
   }
   Tensors outputs;

@@ -62,7 +62,12 @@ TEST_CASE("models: truncation is the program cut by hand, keeps the values and c
         const auto cut = leaves_of(grad<0, 1, 2>(weighted(options))(cell, state, xs, w));
         CHECK(distance(cut, leaves_of(grad<0, 1, 2>(by_hand)(cell, state, xs, w))) <= 1e-14);
         CHECK(distance(cut, leaves_of(grad<0, 1, 2>(weighted(whole))(cell, state, xs, w))) > 1e-6);
-        tapeloop::testing::cases += 2;
+        // What belongs to one step alone is exact, xs and the initial state: but for sums of three terms, which a state that its
+        // own step reads adds up in another order (expand() keeps that order: see law_test.cpp).
+        if (name != "peephole" && name.substr(0, 7) != "stacked")
+          CHECK(same(leaves_of(grad<1>(weighted(options))(cell, state, xs, w)),
+                     leaves_of(grad<1>(by_hand)(cell, state, xs, w))));
+        tapeloop::testing::cases += 3;
       }
     }
   });

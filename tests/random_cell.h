@@ -1,8 +1,6 @@
 // Random cells: what somebody might invent, a step over time made of a seed, with weights of its own.
 #pragma once
 
-#include <string>
-
 #include "random_program.h"
 
 namespace tapeloop::testing {

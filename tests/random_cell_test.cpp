@@ -5,7 +5,8 @@
 #include "random_cell.h"
 
 #include "ad/grad.h"
-#include "compiled.h"
+#include "jit/jit.h"
+#include "ops/elementwise.h"
 #include "soak.h"
 
 using namespace tapeloop;
