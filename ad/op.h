@@ -15,6 +15,7 @@
 namespace tapeloop {
 
 struct Record;
+struct Tape;
 
 enum class Kind : std::uint8_t {
   input,        // an argument of the tape
@@ -64,7 +65,9 @@ struct Batched {
 struct Op {
   std::string_view name;
   Kind kind = Kind::elementwise;
-  bool cheap = false;   // arithmetic and views: may be computed again instead of kept
+  bool cheap = false;  // arithmetic and views: may be computed again instead of kept
+  // An op that is cheap for some operands only says for which.
+  bool (*cheap_for)(const Tape& tape, const Record& r) = nullptr;
   bool linear = false;  // linear in all its operands together: the tangent of the op is the op of the tangents
   LaneOp fold =
       LaneOp::add;  // reduce: how two elements become one; prefix: the operation whose neutral element it begins with

@@ -1,8 +1,14 @@
+#include <algorithm>
+
 #include "ad/cut.h"
 #include "ad/transform.h"
 
 namespace tapeloop {
 namespace {
+
+bool is_cheap(const Tape& t, const Record& r) {
+  return r.op != &input_op && (r.op->cheap || (r.op->cheap_for && r.op->cheap_for(t, r)));
+}
 
 // Which early records the late half computes again. Of all the ways to hand over what it needs the one with the fewest bytes:
 // a cut between what is dear and what is needed, through records that are kept. To keep a value costs writing and reading
@@ -18,9 +24,10 @@ std::vector<bool> computed_again(const Tape& t, const std::vector<bool>& late, c
   for (Id id = 0; id < t.size(); ++id) {
     if (late[id] || is_free[id]) continue;
     const Record& r = t[id];
-    const bool cheap = r.op != &input_op && r.op->cheap, tuple = r.type.dtype == Dtype::tuple;
+    const bool cheap = is_cheap(t, r), moves = r.op->kind != Kind::elementwise && r.op->cheap;
+    const bool tuple = r.type.dtype == Dtype::tuple;
     const std::int64_t bytes = tuple ? 0 : bytes_of(r.type);
-    cut.edge(source, 2 * id, !cheap ? MinimumCut::kNever : r.op->kind == Kind::elementwise ? kCompute * bytes : 0);
+    cut.edge(source, 2 * id, !cheap ? MinimumCut::kNever : moves ? 0 : kCompute * bytes);
     cut.edge(2 * id, 2 * id + 1, tuple ? MinimumCut::kNever : kKeep * bytes + 1);
     if (cheap)
       for (Id operand : r.in)
@@ -32,10 +39,34 @@ std::vector<bool> computed_again(const Tape& t, const std::vector<bool>& late, c
   return again;
 }
 
+// All that the late half reads, when it computes what is marked in `again`; takes the marks from what it need not compute.
+std::vector<bool> all_read(const Tape& t, std::vector<bool> needed, std::vector<bool>& again) {
+  for (Id id = Id(t.size()); id-- > 0;) {
+    again[id] = again[id] && needed[id];
+    if (again[id])
+      for (Id operand : t[id].in) needed[operand] = true;
+  }
+  return needed;
+}
+
+// Whether a product of the late half has the value for an operand, which has to lie in memory.
+bool is_multiplied(const Tape& t, Id id, const std::vector<bool>& late, const std::vector<bool>& again) {
+  std::vector<bool> shows(t.size(), false);
+  shows[id] = true;
+  for (Id reader = id + 1; reader < t.size(); ++reader) {
+    if (!late[reader] && !again[reader]) continue;
+    const Record& r = t[reader];
+    const bool reads = std::any_of(r.in.begin(), r.in.end(), [&](Id operand) { return shows[operand]; });
+    if (reads && r.op->kind == Kind::matmul) return true;
+    shows[reader] = reads && r.op->kind == Kind::view;
+  }
+  return false;
+}
+
 }  // namespace
 
 Split split(const TapePtr& tape, const std::vector<bool>& late_input, const std::vector<bool>& free,
-            std::size_t early_outputs) {
+            std::size_t early_outputs, std::size_t first_state, std::size_t states) {
   const Tape& t = *tape;
   std::vector<bool> late(t.size(), false);
   for (std::size_t i = 0; i < t.inputs.size(); ++i) late[t.inputs[i]] = late_input[i];
@@ -50,14 +81,16 @@ Split split(const TapePtr& tape, const std::vector<bool>& late_input, const std:
   for (std::size_t i = early_outputs; i < t.outputs.size(); ++i)
     if (!late[t.outputs[i]]) needed[t.outputs[i]] = true;
 
-  const std::vector<bool> again = computed_again(t, late, needed, free);
+  std::vector<bool> again = computed_again(t, late, needed, free);
+  const std::vector<bool> read = all_read(t, needed, again);
+  for (std::size_t s = 0; s < states; ++s) {
+    const Id before = t.inputs[first_state + s], after = t.outputs[s];
+    if (again[after] && read[before] && is_multiplied(t, after, late, again)) again[after] = false;
+  }
+  needed = all_read(t, needed, again);
   std::vector<bool> kept(t.size(), false), there(t.size(), false);
   for (std::size_t i = 0; i < t.inputs.size(); ++i) there[t.inputs[i]] = free[i];
   for (Id id = 0; id < t.size(); ++id) there[id] = there[id] || again[id];
-  // What the late half reads and does not compute.
-  for (Id id = 0; id < t.size(); ++id)
-    if (again[id])
-      for (Id operand : t[id].in) needed[operand] = true;
   for (Id id = 0; id < t.size(); ++id)
     kept[id] = !late[id] && needed[id] && !there[id] && t[id].type.dtype != Dtype::tuple;
 

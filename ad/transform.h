@@ -31,13 +31,14 @@ TapePtr jvp(const TapePtr& tape, const std::vector<bool>& varying);
 //
 // An input is *free* when the late half gets it for nothing (constants and xs of a loop, not its state). A residual is an
 // early value that the late half needs. Cheap values are computed again where that leaves fewer bytes to keep: a value that
-// is the same along a row is kept once, whatever it is stretched to.
+// is the same along a row is kept once, whatever it is stretched to. The first outputs may be what the inputs from
+// `first_state` on are in the next turn of a loop: where such an input is kept over time, what it becomes is too.
 struct Split {
   TapePtr early, late;
   std::size_t residuals = 0;
 };
 Split split(const TapePtr& tape, const std::vector<bool>& late, const std::vector<bool>& free,
-            std::size_t early_outputs);
+            std::size_t early_outputs, std::size_t first_state = 0, std::size_t states = 0);
 
 // The record that a value is computed by: of what is picked, that which has several results.
 inline Id owner_of(const Tape& tape, Id id) { return tape[id].op == &pick_op ? tape[id].in[0] : id; }

@@ -67,6 +67,7 @@ class TapeStages {
 TapePtr lower_loops(TapePtr t, TapeStages& log) {
   t = log("loops", lower_scans(t));
   if (runs(Pass::sink_views)) t = log("sink views", sink_views(t));
+  if (runs(Pass::outer_products)) t = log("outer products", outer_products(t));
   if (runs(Pass::sink_values)) t = log("sink values", sink_values(t));
   if (runs(Pass::part_products)) t = log("part products", part_products(t));
   if (runs(Pass::block_time)) t = log("block time", block_time(t));

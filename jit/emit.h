@@ -157,7 +157,7 @@ class Emitter {
 
   // emit_matmul.cpp
   struct Batched;
-  void emit_matmul(const Nest& nest, Frame& frame);
+  void emit_matmul(const Nest& nest, Frame& frame, const Place& row = {});
   void emit_batched(const Batched& product);
   void emit_batched_tile(const Batched& product, llvm::Value* row, std::int64_t rows, llvm::Value* column,
                          std::int64_t vectors, llvm::Value* mask);

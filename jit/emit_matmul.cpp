@@ -35,7 +35,8 @@ namespace {
 constexpr int kSumsOfRow = 8;  // vectors side by side of a single row, whose sums wait for themselves
 }
 
-void Emitter::emit_matmul(const Nest& nest, Frame& frame) {
+// Within one row, where that is given, else for the whole batch, which threads share.
+void Emitter::emit_matmul(const Nest& nest, Frame& frame, const Place& row) {
   const Record& r = frame[nest.root];
   const Shape &a = frame[r.in[0]].type.shape, &shape = r.type.shape;
   const bool ta = r.attrs.flag("transpose_a"), tb = r.attrs.flag("transpose_b");
@@ -49,26 +50,29 @@ void Emitter::emit_matmul(const Nest& nest, Frame& frame) {
   width_ = lanes_of_panels(target_, dtype);
   Batched p{frame, nest.root, swapped, swapped ? !ta : tb, Indices(rank), m, n, depth, {}, {}};
   if (swapped) std::swap(p.rows, p.columns);
-  const std::function<void(std::size_t, Value*)> walk = [&](std::size_t axis, Value* batch) {
-    if (axis + 2 == rank) {
-      const auto [a_along, a_deep] = strides(ta, m);
-      const auto [b_along, b_deep] = strides(!tb, n);
-      const auto of_batch = [&](Id operand, Value* size) {
-        return b_.CreateGEP(element(dtype), pointer_of(frame, operand), b_.CreateMul(batch, b_.CreateMul(size, depth)));
-      };
-      p.left = {of_batch(r.in[0], m), a_along, a_deep};
-      p.right = {of_batch(r.in[1], n), b_along, b_deep};
-      if (swapped) std::swap(p.left, p.right);
-      return emit_batched(p);
-    }
+  const auto emit_one = [&] {
+    const auto [a_along, a_deep] = strides(ta, m);
+    const auto [b_along, b_deep] = strides(!tb, n);
+    p.at[rank - 2] = p.at[rank - 1] = Index{number(0), 0, nullptr};
+    const auto matrix = [&](Id id) {
+      return b_.CreateGEP(element(dtype), pointer_of(frame, id), place_in(frame, id, p.at).base);
+    };
+    p.left = {matrix(r.in[0]), a_along, a_deep};
+    p.right = {matrix(r.in[1]), b_along, b_deep};
+    if (swapped) std::swap(p.left, p.right);
+    emit_batched(p);
+  };
+  const std::function<void(std::size_t)> walk = [&](std::size_t axis) {
+    if (axis + 2 == rank) return emit_one();
     Value *begin = number(0), *end = extent(shape[axis]);
     if (axis == 0) std::tie(begin, end) = share(end, 1);
     loop(begin, end, number(1), [&](Value* i) {
       p.at[axis] = Index{i, 0, nullptr};
-      walk(axis + 1, b_.CreateAdd(b_.CreateMul(batch, extent(shape[axis])), i));
+      walk(axis + 1);
     });
   };
-  walk(0, number(0));
+  for (std::size_t axis = 0; axis < row.size(); ++axis) p.at[axis] = Index{row[axis], 0, nullptr};
+  walk(row.size());
 }
 
 // One product: columns by vectors, and under them all rows, so that what is read of the right operand stays near.
@@ -149,7 +153,7 @@ void Emitter::emit_batched_tile(const Batched& p, Value* row, std::int64_t rows,
   });
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t v = 0; v < vectors; ++v)
-      store(pointer_of(p.frame, p.root), p.dtype(), linear(p.record().type.shape, place(i, v)),
+      store(pointer_of(p.frame, p.root), p.dtype(), place_in(p.frame, p.root, place(i, v)),
             b_.CreateLoad(vector, sums[std::size_t(i * vectors + v)]), mask);
 }
 

@@ -49,9 +49,12 @@ void Emitter::emit_rows(const RowGroup& group, Frame& frame) {
     }
     for (nest_ = group.first; nest_ <= group.last; ++nest_) {
       const Nest& nest = frame.plan->nests[std::size_t(nest_)];
+      width_ = 16;
       known_.clear();
       if (nest.kind == NestKind::reduce)
         emit_reduce(nest, frame, rows_.place);
+      else if (nest.kind == NestKind::matmul)
+        emit_matmul(nest, frame, rows_.place);
       else if (nest.sums.empty() && all_are_one(nest.space, group.axes, nest.space.size()))
         emit_row_values(nest, frame);
       else

@@ -8,6 +8,7 @@ namespace tapeloop {
 
 enum class Pass : unsigned char {
   sink_views,           // slices of weights and rows of biases are looked at inside of loops, not copied for them
+  outer_products,       // products of a column and a row are elementwise
   sink_values,          // cheap elementwise values over time are computed in the step that reads them
   part_products,        // what the next step does not need of a product becomes a product of its own
   block_time,           // strip-mine loops so that what goes in and out of the inner one stays in the cache

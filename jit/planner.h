@@ -98,6 +98,8 @@ class Planner {
     Id owner;      // whose memory is read
     bool aligned;  // in the row that is being computed
   };
+  std::int64_t bytes_of_row(const Nest& nest, std::size_t axes) const;
+  bool is_batch_of_matrices(const Nest& nest) const;
   bool goes_along(const Record& reduction) const;
   void place_sum(Id id);
   bool has_rows(Id id, const Shape& rows) const;

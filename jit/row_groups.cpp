@@ -1,10 +1,12 @@
 // Which nests run row by row together. Where reductions couple the elements of a row and rows leave each other alone, as in
 // normalisation and softmax, a run of nests takes a few rows from the first nest to the last: what one leaves to the next
-// is still in the nearest cache or in a register, and no thread waits for another in between.
+// is still in the nearest cache or in a register, and no thread waits for another in between. So do products of a batch of
+// matrices with what is computed of these: a matrix goes through all of them while it is near.
 #include <algorithm>
 
 #include "jit/passes.h"
 #include "jit/planner.h"
+#include "ops/matmul.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -21,7 +23,37 @@ bool reduces_from(const Record& r, std::size_t axis) {
   return true;
 }
 
+// The leading axes of a product of batches of matrices.
+Shape batch_of(const Shape& product) { return Shape(product.begin(), product.end() - 2); }
+
+// Of what a row has, as much as is still near when the next nest comes to it; and what is near in any case.
+constexpr std::int64_t kMostBytes = 256 << 10, kLeastBytes = 2 << 10;
+
 }  // namespace
+
+// The bytes that the widest operand or result of a nest has in a row of the first `axes` axes; -1 where the program does not
+// know them.
+std::int64_t Planner::bytes_of_row(const Nest& nest, std::size_t axes) const {
+  std::int64_t most = 0;
+  const auto look = [&](Dtype dtype, const Shape& shape) {
+    Extent elements = 1;
+    for (std::size_t axis = axes; axis < shape.size(); ++axis) elements = elements * shape[axis];
+    const std::int64_t bytes = elements.is_number() ? elements.value() * size_of(dtype) : -1;
+    most = most < 0 || bytes < 0 ? -1 : std::max(most, bytes);
+  };
+  look(at(nest.root).type.dtype, nest.space);
+  if (nest.kind != NestKind::map)
+    for (Id operand : at(nest.root).in) look(at(operand).type.dtype, at(operand).type.shape);
+  return most;
+}
+
+// Whether the nest multiplies a batch of matrices, of which it pays to take one through all nests before the next.
+bool Planner::is_batch_of_matrices(const Nest& nest) const {
+  if (nest.kind != NestKind::matmul || at(nest.root).op != &matmul_op) return false;
+  const Shape batch = batch_of(nest.space);
+  const std::int64_t bytes = bytes_of_row(nest, batch.size());
+  return !extent_product(batch).is_one() && bytes >= kLeastBytes && bytes <= kMostBytes;
+}
 
 // A reduction of the last axis can be taken in the nest that computes what it adds up, or that reads the same rows.
 bool Planner::goes_along(const Record& r) const {
@@ -83,7 +115,7 @@ std::vector<Planner::RowRead> Planner::row_reads(int n, const Shape& rows) const
       found.push_back({id, aligned});
       continue;
     }
-    if (r.op->kind == Kind::elementwise || r.op->kind == Kind::reduce) {
+    if (r.op->kind == Kind::elementwise || r.op->kind == Kind::reduce || r.op == &matmul_op) {
       for (Id operand : r.in) look(operand, aligned && has_rows(operand, rows));
     } else if (r.op == &pick_op && at(r.in[0]).op == &split_op) {
       look(at(r.in[0]).in[0], aligned && at(r.in[0]).attrs.integer("axis") >= axes);
@@ -108,6 +140,7 @@ Shape Planner::rows_of(const Nest& nest) const {
   if (const RowGroup* group = plan_.group_of(int(&nest - plan_.nests.data())))
     return Shape(nest.space.begin(), nest.space.begin() + std::ptrdiff_t(group->axes));
   if (nest.kind == NestKind::map && !nest.sums.empty()) return Shape(nest.space.begin(), nest.space.end() - 1);
+  if (is_batch_of_matrices(nest)) return batch_of(nest.space);
   Shape rows;
   if (nest.kind == NestKind::reduce) {
     const Shape& shape = at(at(nest.root).in[0]).type.shape;
@@ -120,8 +153,9 @@ Shape Planner::rows_of(const Nest& nest) const {
 // Whether a nest can follow nest `first` row by row, with all that lies in between.
 bool Planner::fits(int n, const Shape& rows, int first) const {
   const Nest& nest = plan_.nests[std::size_t(n)];
-  const bool reduces = nest.kind == NestKind::reduce && begins_with(rows_of(nest), rows);
-  if (!reduces && !(nest.kind == NestKind::map && begins_with(nest.space, rows))) return false;
+  const bool couples =
+      (nest.kind == NestKind::reduce || is_batch_of_matrices(nest)) && begins_with(rows_of(nest), rows);
+  if (!couples && !(nest.kind == NestKind::map && begins_with(nest.space, rows))) return false;
   if (!nest.sums.empty() && nest.space.size() == rows.size()) return false;
   for (const RowRead& read : row_reads(n, rows))
     if (plan_.nest_of[read.owner] >= first && plan_.nest_of[read.owner] != n && !read.aligned) return false;
@@ -152,11 +186,18 @@ void Planner::group_rows() {
       const int next = last + 1;
       const bool related = reads_from(next, first, last);
       if (!fits(next, rows, first)) {
-        // Fewer axes may do for both.
-        const Shape& space = plan_.nests[std::size_t(next)].space;
+        // Fewer axes may do for both, while what they leave to a row is near.
+        const Nest& other = plan_.nests[std::size_t(next)];
+        const Shape most = other.kind == NestKind::map ? other.space : rows_of(other);
         Shape fewer = rows;
-        while (!fewer.empty() && !begins_with(space, fewer)) fewer.pop_back();
-        if (!related || fewer.empty() || fewer.size() == rows.size() || !all_fit(first, next, fewer)) break;
+        while (!fewer.empty() && !begins_with(most, fewer)) fewer.pop_back();
+        const auto is_near = [&](const Nest& nest) {
+          const std::int64_t bytes = bytes_of_row(nest, fewer.size());
+          return bytes >= 0 && bytes <= kMostBytes;
+        };
+        if (!related || fewer.empty() || fewer.size() == rows.size() || !all_fit(first, next, fewer) ||
+            !std::all_of(plan_.nests.begin() + first, plan_.nests.begin() + next + 1, is_near))
+          break;
         rows = fewer;
       }
       last = next;
@@ -217,10 +258,11 @@ void Planner::find_passing() {
   }
   for (Id id = 0; id < t_.size(); ++id) {
     const Kind kind = at(id).op->kind;
-    plan_.passing[id] = plan_.stored[id] && plan_.alias_of[id].owner == id && plan_.group_of(plan_.nest_of[id]) &&
-                        plan_.slot_of[id] < 0 && !outside[id] &&
-                        (kind == Kind::elementwise || kind == Kind::reduce || at(id).op == &concat_op) &&
-                        has_rows(id, rows_of(plan_.nests[std::size_t(plan_.nest_of[id])]));
+    plan_.passing[id] =
+        plan_.stored[id] && plan_.alias_of[id].owner == id && plan_.group_of(plan_.nest_of[id]) &&
+        plan_.slot_of[id] < 0 && !outside[id] &&
+        (kind == Kind::elementwise || kind == Kind::reduce || at(id).op == &matmul_op || at(id).op == &concat_op) &&
+        has_rows(id, rows_of(plan_.nests[std::size_t(plan_.nest_of[id])]));
     if (plan_.passing[id] && at(id).op == &concat_op)
       plan_.passing[id] = at(id).attrs.integer("axis") >= int(plan_.group_of(plan_.nest_of[id])->axes);
   }

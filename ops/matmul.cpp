@@ -109,8 +109,14 @@ Shape without_last(const Shape& shape, std::size_t n) { return Shape(shape.begin
 
 }  // namespace
 
+bool is_outer_product(const Tape& tape, const Record& r) {
+  const Shape& a = tape[r.in[0]].type.shape;
+  return r.op == &matmul_op && a[a.size() - (r.attrs.flag("transpose_a") ? 2 : 1)].is_one();
+}
+
 constinit const Op matmul_op = {.name = "matmul",
                                 .kind = Kind::matmul,
+                                .cheap_for = is_outer_product,
                                 .start = 2,
                                 .infer = infer_matmul,
                                 .run = run_matmul,

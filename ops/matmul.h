@@ -22,4 +22,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, const Tensor& start, MatmulOptio
 // Operands of equal leading axes, or two matrices; optional third operand. Attributes: transpose_a, transpose_b.
 extern const Op matmul_op;
 
+// Whether a matmul record is the product of columns and rows, [..., M, 1] · [..., 1, N]: no sums, but a value of its own for
+// every pair.
+bool is_outer_product(const Tape& tape, const Record& r);
+
 }  // namespace tapeloop

@@ -27,7 +27,7 @@ Split halves_of(const Loop& loop, const VjpRequest& request) {
     is_late[i] = i >= loop.body->inputs.size();
     is_free[i] = !is_late[i] && (i < loop.constants || i >= loop.first_x());
   }
-  return split(both, is_late, is_free, loop.body->outputs.size());
+  return split(both, is_late, is_free, loop.body->outputs.size(), loop.constants, loop.states);
 }
 
 }  // namespace

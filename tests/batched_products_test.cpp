@@ -130,7 +130,7 @@ void check_cell(const Cell& cell, const State& state, const Tensor& xs) {
 }  // namespace
 
 TEST_CASE("batched products: cells whose memory is a matrix, forward and backward") {
-  for (const auto& [batch, size] : {std::pair{1, 20}, {3, 5}, {2, 33}}) {
+  for (const auto& [batch, size] : {std::pair{1, 20}, {3, 5}, {2, 33}, {5, 24}}) {
     CAPTURE(batch);
     CAPTURE(size);
     const Tensor xs = numbers(7, {6, batch, size}), c = numbers(8, {batch, size, size}), n = numbers(9, {batch, size});

@@ -16,7 +16,7 @@
 namespace tapeloop::testing {
 namespace {
 
-constexpr unsigned kCodes = 30;
+constexpr unsigned kCodes = 31;
 
 // The weights of a cell, which it asks for one after the other: the first run makes them, every other finds them.
 class Weights {
@@ -41,11 +41,13 @@ class Weights {
   std::size_t first_ = 0, next_ = 0;
 };
 
-// One step of time while it is being computed. All values are [rows, columns].
+// One step of time while it is being computed. All values are [rows, columns]; the memory, if there is one, is
+// [rows, hidden, hidden].
 struct Step {
   Weights& weight;
   std::int64_t hidden;
   Tensors values;
+  Tensor memory = {};
 
   static std::int64_t columns(const Tensor& x) { return x.size(1).value(); }
   const Tensor& any(unsigned i) const { return values[i % values.size()]; }
@@ -66,6 +68,22 @@ struct Step {
     const Tensor kept = reshape(matmul(y, weight({columns(y), slots * size})), {x.size(0), slots, size});
     const Tensor scores = softmax(sum(kept * expand_dims(x, 1), 2));
     return sum(kept * expand_dims(scores, 2), 1);
+  }
+
+  // The memory takes in a value under a key, in one of several spellings, and is asked before or after.
+  Tensor remember(const Tensor& x, const Tensor& y, unsigned how) {
+    const Tensor key = tanh(fitted(x, hidden)), value = fitted(y, hidden), query = fitted(any(how), hidden);
+    const Tensor row = expand_dims(key, 1), kept = expand_dims(sigmoid(sum(x, 1, true)), 2) * memory;
+    const Tensor before = memory;
+    if (how % 3 == 0)
+      memory = kept + 0.5 * matmul(expand_dims(value, 2), row);
+    else if (how % 3 == 1)
+      memory = kept + expand_dims(value, 2) * row * 0.5;
+    else
+      memory = memory + 0.3 * matmul(expand_dims(value, 2) - matmul(memory, expand_dims(key, 2)), row);
+    const Tensor& asked = how % 4 ? memory : before;
+    if (how % 5 == 0) return sum(asked * expand_dims(query, 1), 2);
+    return squeeze(matmul(asked, expand_dims(query, 2), {.transpose_a = how % 2 == 1}), 2);
   }
 
   Tensor next(const RandomStep& s) {
@@ -143,6 +161,8 @@ struct Step {
         const auto turn = [&](const Tensor& z, const Tensor& t) { return std::pair{tanh(matmul(z, w, x * t)), z}; };
         return scan(turn, x * 0.5, 1 / arange(1, 3, 1, x.dtype())).first;
       }
+      case 29:
+        return memory.is_empty() ? sin(x) : tanh(remember(x, y, s.c));
     }
     return s.c % 2 ? stop_gradient(x) * 0.5 : softplus(x);
   }
@@ -158,6 +178,7 @@ RandomCell::RandomCell(unsigned number) : seed(number) {
   hidden = sizes[draw(11)];
   states = 1 + int(draw(3));
   layers = draw(3) ? 1 : 2 + int(draw(2));
+  memory = draw(3) == 0;
   dtype = draw(2) ? Dtype::f64 : Dtype::f32;
   reverse = draw(4) == 0;
   deep = draw(5) == 0;
@@ -170,19 +191,22 @@ namespace {
 
 // One layer: states and input to states and output.
 std::pair<Tensors, Tensor> one_layer(const RandomCell& cell, Weights& weight, const Tensors& states, const Tensor& x) {
-  Step step{weight, cell.hidden, states};
+  Step step{weight, cell.hidden, Tensors(states.begin(), states.begin() + cell.states)};
+  if (cell.memory) step.memory = states.back();
   step.values.push_back(x);
   for (const RandomStep& s : cell.steps) {
     Tensor value = step.next(s);
     if (Step::columns(value) > 150) value = step.fitted(value, cell.hidden);
     step.values.push_back(value);
   }
+  if (cell.memory) step.values.push_back(tanh(step.remember(step.values.back(), x, cell.seed)));
   // Each state becomes what was computed last, last but one, …; some by a gate, some as it is.
   Tensors after;
-  for (std::size_t i = 0; i < states.size(); ++i) {
+  for (std::size_t i = 0; i < std::size_t(cell.states); ++i) {
     const Tensor now = step.fitted(step.values[step.values.size() - 1 - i], cell.hidden);
     after.push_back((cell.seed + i) % 3 == 0 ? 0.5 * states[i] + tanh(now) * 0.5 : tanh(now));
   }
+  if (cell.memory) after.push_back(step.memory);
   const Tensor& out = step.values[step.values.size() / 2];
   return {after, cell.seed % 2 ? out : concat({out, after[0]}, 1)};
 }
@@ -190,9 +214,9 @@ std::pair<Tensors, Tensor> one_layer(const RandomCell& cell, Weights& weight, co
 // All of them, each on the output of the one before; some look at a state of the first as it was before the step, too.
 std::pair<Tensors, Tensor> one_step(const RandomCell& cell, Weights& weight, const Tensors& states, Tensor x) {
   Tensors after;
-  for (auto first = states.begin(); first != states.end(); first += cell.states) {
+  for (auto first = states.begin(); first != states.end(); first += cell.states_of_layer()) {
     if (first != states.begin() && cell.seed % 5 == 0) x = concat({x, states[0]}, 1);
-    auto [own, y] = one_layer(cell, weight, Tensors(first, first + cell.states), x);
+    auto [own, y] = one_layer(cell, weight, Tensors(first, first + cell.states_of_layer()), x);
     after.insert(after.end(), own.begin(), own.end());
     x = y;
   }
@@ -206,7 +230,10 @@ Tensors RandomCell::arguments(std::int64_t length, std::int64_t rows) const {
     return (0.7 * normal(key(seed * std::uint64_t(31) + of), shape, dtype)).materialized();
   };
   Tensors list{some(1, {length, rows, inputs})}, now;
-  for (int i = 0; i < states * layers; ++i) now.push_back(some(10 + std::uint64_t(i), {rows, hidden}));
+  for (int i = 0; i < states_of_layer() * layers; ++i) {
+    const bool matrix = i % states_of_layer() == states;
+    now.push_back(some(10 + std::uint64_t(i), matrix ? Shape{rows, hidden, hidden} : Shape{rows, hidden}));
+  }
   list.insert(list.end(), now.begin(), now.end());
   Weights weight(nullptr, seed, dtype);
   const auto [after, out] = one_step(*this, weight, now, some(9, {rows, inputs}));
@@ -216,7 +243,7 @@ Tensors RandomCell::arguments(std::int64_t length, std::int64_t rows) const {
 }
 
 Tensor RandomCell::operator()(const Tensors& list) const {
-  const auto after_xs = list.begin() + 1, after_states = after_xs + states * layers;
+  const auto after_xs = list.begin() + 1, after_states = after_xs + states_of_layer() * layers;
   const Tensors initial(after_xs, after_states), given(after_states, list.end());
   Weights weight(&given, seed, dtype);
   const auto step = [&](const Tensors& now, const Tensor& x) {

@@ -9,12 +9,15 @@ struct RandomCell {
   std::vector<RandomStep> steps;
   std::int64_t inputs = 1, hidden = 1;
   int states = 1, layers = 1;  // states of each layer
+  bool memory = false;         // each layer has a matrix for each row, too
   std::int64_t truncate = 0, checkpoint = 0;
   bool reverse = false, deep = false;  // deep: a second cell of the same equations reads what the first puts out
   Dtype dtype = Dtype::f32;
   unsigned seed = 0;
 
   explicit RandomCell(unsigned seed);
+
+  int states_of_layer() const { return states + int(memory); }
 
   // Weights, initial states and a sequence of so many steps and rows: the arguments of the loss.
   Tensors arguments(std::int64_t length, std::int64_t rows) const;
