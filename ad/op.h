@@ -66,7 +66,7 @@ struct Op {
   std::string_view name;
   Kind kind = Kind::elementwise;
   bool cheap = false;  // arithmetic and views: may be computed again instead of kept
-  // An op that is cheap for some operands only says for which.
+  // An op that is cheap for some operands only says for which, instead.
   bool (*cheap_for)(const Tape& tape, const Record& r) = nullptr;
   bool linear = false;  // linear in all its operands together: the tangent of the op is the op of the tangents
   LaneOp fold =

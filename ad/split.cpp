@@ -24,10 +24,10 @@ std::vector<bool> computed_again(const Tape& t, const std::vector<bool>& late, c
   for (Id id = 0; id < t.size(); ++id) {
     if (late[id] || is_free[id]) continue;
     const Record& r = t[id];
-    const bool cheap = is_cheap(t, r), moves = r.op->kind != Kind::elementwise && r.op->cheap;
+    const bool cheap = is_cheap(t, r), computes = r.op->kind == Kind::elementwise || r.op->kind == Kind::matmul;
     const bool tuple = r.type.dtype == Dtype::tuple;
     const std::int64_t bytes = tuple ? 0 : bytes_of(r.type);
-    cut.edge(source, 2 * id, !cheap ? MinimumCut::kNever : moves ? 0 : kCompute * bytes);
+    cut.edge(source, 2 * id, !cheap ? MinimumCut::kNever : computes ? kCompute * bytes : 0);
     cut.edge(2 * id, 2 * id + 1, tuple ? MinimumCut::kNever : kKeep * bytes + 1);
     if (cheap)
       for (Id operand : r.in)
@@ -82,6 +82,7 @@ Split split(const TapePtr& tape, const std::vector<bool>& late_input, const std:
     if (!late[t.outputs[i]]) needed[t.outputs[i]] = true;
 
   std::vector<bool> again = computed_again(t, late, needed, free);
+  // What a state becomes is kept together with what it was, as one history: for nothing, where it must be in memory anyway.
   const std::vector<bool> read = all_read(t, needed, again);
   for (std::size_t s = 0; s < states; ++s) {
     const Id before = t.inputs[first_state + s], after = t.outputs[s];

@@ -32,7 +32,8 @@ TapePtr jvp(const TapePtr& tape, const std::vector<bool>& varying);
 // An input is *free* when the late half gets it for nothing (constants and xs of a loop, not its state). A residual is an
 // early value that the late half needs. Cheap values are computed again where that leaves fewer bytes to keep: a value that
 // is the same along a row is kept once, whatever it is stretched to. The first outputs may be what the inputs from
-// `first_state` on are in the next turn of a loop: where such an input is kept over time, what it becomes is too.
+// `first_state` on are in the next turn of a loop: where such an input is kept over time, so is what it becomes, for products
+// to read (the compiler keeps both as one history).
 struct Split {
   TapePtr early, late;
   std::size_t residuals = 0;

@@ -41,7 +41,8 @@ TapePtr hoist_before(const TapePtr& tape);
 // become one product, one sum, that goes through the steps in the order of the loop.
 TapePtr hoist_after(const TapePtr& tape);
 
-// Products of a column and a row are elementwise: what computes with them goes on in registers, as with any other value.
+// Products of a column and a row are elementwise: what computes with them goes on in registers, as with any other value. Those
+// that hoist_after may add up over the steps stay products.
 TapePtr outer_products(const TapePtr& tape);
 
 // The types, for one step, of what hoist_before would hand to the loop and hoist_after take from it; empty if nothing

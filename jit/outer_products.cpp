@@ -15,8 +15,11 @@ constexpr Op term_op = elementwise({
     .cheap = true,
 });
 
-// What starts at an argument may be a sum over the steps of a loop, which is a product with a term for each of them.
-bool may_be_sum(const Tape& tape, const Record& r) { return r.in.size() == 3 && tape[r.in[2]].op == &input_op; }
+// What starts at an argument may be a sum over the steps of a loop, of which hoist_after makes one product with a term for each
+// step: the gradient of a weight, where the batch is a single row.
+bool may_be_sum(const Tape& tape, const Record& r) {
+  return r.in.size() == 3 && r.type.rank() == 2 && tape[r.in[2]].op == &input_op;
+}
 
 }  // namespace
 

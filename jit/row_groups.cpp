@@ -26,13 +26,14 @@ bool reduces_from(const Record& r, std::size_t axis) {
 // The leading axes of a product of batches of matrices.
 Shape batch_of(const Shape& product) { return Shape(product.begin(), product.end() - 2); }
 
-// Of what a row has, as much as is still near when the next nest comes to it; and what is near in any case.
+// Of what a row has, as much as is still near when the next nest comes to it. Matrices of less than the other number are near in
+// any case: to go from nest to nest with each of them would only cost.
 constexpr std::int64_t kMostBytes = 256 << 10, kLeastBytes = 2 << 10;
 
 }  // namespace
 
-// The bytes that the widest operand or result of a nest has in a row of the first `axes` axes; -1 where the program does not
-// know them.
+// The bytes that a nest walks in a row of the first `axes` axes: of a map those of a result, else those of the widest operand or
+// result. -1 where the program does not know them.
 std::int64_t Planner::bytes_of_row(const Nest& nest, std::size_t axes) const {
   std::int64_t most = 0;
   const auto look = [&](Dtype dtype, const Shape& shape) {
@@ -185,6 +186,10 @@ void Planner::group_rows() {
     while (last + 1 < count) {
       const int next = last + 1;
       const bool related = reads_from(next, first, last);
+      // Of a row much wider than the matrices nothing would be near any more.
+      if (is_batch_of_matrices(plan_.nests[std::size_t(n)]) &&
+          bytes_of_row(plan_.nests[std::size_t(next)], rows.size()) > kMostBytes)
+        break;
       if (!fits(next, rows, first)) {
         // Fewer axes may do for both, while what they leave to a row is near.
         const Nest& other = plan_.nests[std::size_t(next)];

@@ -117,12 +117,33 @@ struct DeltaRule {
   }
 };
 
+// A matrix for each head of each row, which begins where the product of what is written starts.
+struct Heads {
+  Tensor w;  // [D, heads · 2n]
+  std::int64_t heads;
+
+  auto operator()(const Tensor& c, const Tensor& x) const {
+    const Extent rows = x.size(0);
+    const std::int64_t n = c.size(2).value();
+    const auto [k, v] = chunk<2>(reshape(matmul(x, w), {rows, heads, 2 * n}));
+    const Tensor scores = softmax(matmul(c, expand_dims(k, 3)), 2);
+    const Tensor next = matmul(scores, expand_dims(v, 2), c);
+    return std::pair{next - mean(next, {2, 3}, true),
+                     reshape(matmul(next, scores, {.transpose_a = true}), {rows, heads * n})};
+  }
+};
+
 template <class Cell, class State>
-void check_cell(const Cell& cell, const State& state, const Tensor& xs) {
-  const auto loss = [](const Cell& c, const State& s, const Tensor& x) {
+auto loss_of(const Cell&, const State&) {
+  return [](const Cell& c, const State& s, const Tensor& x) {
     const auto [last, ys] = unroll(c, s, x);
     return sum(ys * ys);
   };
+}
+
+template <class Cell, class State>
+void check_cell(const Cell& cell, const State& state, const Tensor& xs) {
+  const auto loss = loss_of(cell, state);
   check(loss, cell, state, xs);
   check(grad<0, 1, 2>(loss), cell, state, xs);
 }
@@ -136,5 +157,36 @@ TEST_CASE("batched products: cells whose memory is a matrix, forward and backwar
     const Tensor xs = numbers(7, {6, batch, size}), c = numbers(8, {batch, size, size}), n = numbers(9, {batch, size});
     check_cell(MatrixMemory{numbers(10, {size, 4 * size}), numbers(11, {4 * size})}, MatrixMemory::State{c, n}, xs);
     check_cell(DeltaRule{numbers(12, {size, 3 * size})}, c, xs);
+  }
+}
+
+// Some of their kernels run row by row (jit/row_groups.cpp), where matrices are large enough for that and small enough.
+TEST_CASE(
+    "batched products: matrices that go through a step one after the other, of every size and type, change no bit") {
+  for (const auto& [batch, heads, size, dtype] : {std::tuple{3, 2, 22, Dtype::f32},
+                                                  {2, 3, 23, Dtype::f32},
+                                                  {3, 2, 16, Dtype::f64},
+                                                  {17, 2, 24, Dtype::f32},
+                                                  {0, 2, 24, Dtype::f32}}) {
+    CAPTURE(batch);
+    CAPTURE(size);
+    const Heads cell{numbers(1, {5, heads * 2 * size}, dtype), heads};
+    const Tensor c = numbers(2, {batch, heads, size, size}, dtype), xs = numbers(3, {4, batch, 5}, dtype);
+    check_cell(cell, c, xs);
+    check_with_and_without("group_rows", grad<0, 1, 2>(loss_of(cell, c)), cell, c, xs);
+  }
+}
+
+TEST_CASE("batched products: one program serves every batch, and arguments that it may overwrite") {
+  const DeltaRule cell{numbers(1, {24, 72})};
+  const auto gradient = grad<0, 1, 2>(loss_of(cell, Tensor()));
+  const auto compiled = jit(gradient);
+  for (const int batch : {5, 1, 2, 17, 0, 3}) {
+    CAPTURE(batch);
+    const Tensor xs = numbers(2, {3, batch, 24});
+    Tensor c = numbers(3, {batch, 24, 24});
+    const Tensors expected = leaves_of(gradient(cell, c, xs));
+    CHECK(same(leaves_of(compiled(cell, std::move(c), xs)), expected));
+    ++cases;
   }
 }

@@ -6,6 +6,8 @@
 
 #include <atomic>
 
+#include "ad/options.h"
+
 namespace tapeloop::testing {
 
 inline std::atomic<long> cases{0};
@@ -17,5 +19,12 @@ inline constexpr bool kInstrumented = true;
 #else
 inline constexpr bool kInstrumented = false;
 #endif
+
+// Where many programs are compiled, most of the time goes to LLVM's own passes. What these make of our code is seen in some
+// of the programs, and the others are compiled without.
+inline Options quickly(Options o, bool quick) {
+  if (quick && o.without.empty()) o.without = "optimise";
+  return o;
+}
 
 }  // namespace tapeloop::testing

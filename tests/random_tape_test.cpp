@@ -4,7 +4,7 @@
 //   - the gradient of a loop is that of its steps written out;
 //   - forward and reverse mode agree, and both with differences where the program is smooth.
 //
-// TAPELOOP_RANDOM_PROGRAMS=N tries N of them instead of a thousand.
+// TAPELOOP_RANDOM_PROGRAMS=N tries N of them instead of five hundred.
 #include <cmath>
 
 #include "ad/grad.h"
@@ -57,10 +57,8 @@ double dot(const Tensor& a, const Tensor& b) { return sum(a * b).item<double>();
 // The law that a program breaks; empty when there is none.
 std::string broken_law(const RandomProgram& p) {
   {
-    // Nearly all of the time goes to LLVM, and most of that to gradients: every fifth is compiled. What LLVM makes of our code
-    // in earnest is seen in every second program.
-    Options chosen = options();
-    if (p.seed % 2 == 1 && chosen.without.empty()) chosen.without = "optimise";
+    // Nearly all of the time goes to LLVM, and most of that to gradients: every fifth is compiled.
+    Options chosen = tapeloop::testing::quickly(options(), p.seed % 3 != 0);
     // On one, two or three threads.
     chosen.threads = 1 + int(p.seed % 3);
     chosen.all_threads = true;
@@ -105,7 +103,7 @@ std::string broken_law(const RandomProgram& p) {
 std::string described(const RandomProgram& p) { return to_string(*tape_of(p, inputs_of(p, f64))); }
 
 void check_half(unsigned half) {
-  tapeloop::testing::soak<RandomProgram>(half, "TAPELOOP_RANDOM_PROGRAMS", tapeloop::testing::kInstrumented ? 60 : 1000,
+  tapeloop::testing::soak<RandomProgram>(half, "TAPELOOP_RANDOM_PROGRAMS", tapeloop::testing::kInstrumented ? 60 : 500,
                                          broken_law, described);
 }
 
