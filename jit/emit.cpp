@@ -247,53 +247,51 @@ ProgramLayout Emitter::emit(const Plan& plan) {
 void Emitter::emit_nests(Frame& frame, Value* apart) {
   const int outer = nest_;
   for (std::size_t n = 0; n < frame.plan->nests.size(); ++n) {
-    const Nest& nest = frame.plan->nests[n];
     nest_ = int(n);
     ++now_;
-    width_ = 16;
-    flat_ = false;
-    known_.clear();
     if (const RowGroup* group = frame.plan->group_of(nest_)) {
-      emit_rows(*group, frame);
-      emit_barrier(apart);
+      emit_group(*group, frame, apart);
       n = std::size_t(group->last);
-      continue;
+    } else {
+      emit_nest(frame, apart);
     }
-    switch (nest.kind) {
-      case NestKind::map:
-        emit_map(nest, frame);
-        break;
-      case NestKind::matmul:
-        frame[nest.root].op == &packed_matmul_op ? emit_product(nest, frame) : emit_matmul(nest, frame);
-        break;
-      case NestKind::reduce:
-        emit_reduce(nest, frame);
-        break;
-      case NestKind::argmax:
-        emit_argmax(nest, frame);
-        break;
-      case NestKind::prefix:
-        emit_prefix(nest, frame);
-        break;
-      case NestKind::sort:
-        emit_sort(nest, frame);
-        break;
-      case NestKind::scatter:
-        emit_scatter(nest, frame);
-        break;
-      case NestKind::loop:
-        if (frame[nest.root].op == &while_op)
-          emit_while(nest.root, frame);
-        else
-          emit_loop(nest.root, frame);
-        continue;
-      case NestKind::branch:
-        emit_branch(nest.root, frame);
-        continue;
-    }
-    emit_barrier(apart);
   }
   nest_ = outer;
+}
+
+void Emitter::emit_nest(Frame& frame, Value* apart) {
+  const Nest& nest = frame.plan->nests[std::size_t(nest_)];
+  width_ = 16;
+  flat_ = false;
+  known_.clear();
+  switch (nest.kind) {
+    case NestKind::map:
+      emit_map(nest, frame);
+      break;
+    case NestKind::matmul:
+      frame[nest.root].op == &packed_matmul_op ? emit_product(nest, frame) : emit_matmul(nest, frame);
+      break;
+    case NestKind::reduce:
+      emit_reduce(nest, frame);
+      break;
+    case NestKind::argmax:
+      emit_argmax(nest, frame);
+      break;
+    case NestKind::prefix:
+      emit_prefix(nest, frame);
+      break;
+    case NestKind::sort:
+      emit_sort(nest, frame);
+      break;
+    case NestKind::scatter:
+      emit_scatter(nest, frame);
+      break;
+    case NestKind::loop:
+      return frame[nest.root].op == &while_op ? emit_while(nest.root, frame) : emit_loop(nest.root, frame);
+    case NestKind::branch:
+      return emit_branch(nest.root, frame);
+  }
+  emit_barrier(apart);
 }
 
 void Emitter::emit_map(const Nest& nest, Frame& frame) {

@@ -85,6 +85,7 @@ class Emitter {
 
   // emit.cpp: nests
   void emit_nests(Frame& frame, llvm::Value* apart = nullptr);
+  void emit_nest(Frame& frame, llvm::Value* apart);
   void emit_map(const Nest& nest, Frame& frame);
   void emit_barrier(llvm::Value* apart = nullptr);
   void loop(llvm::Value* begin, llvm::Value* end, llvm::Value* step, const Body& body);
@@ -170,7 +171,8 @@ class Emitter {
   void emit_turned(const Nest& nest, Frame& frame, std::size_t along);
 
   // emit_rows.cpp
-  void emit_rows(const RowGroup& group, Frame& frame);
+  void emit_group(const RowGroup& group, Frame& frame, llvm::Value* apart);
+  void emit_rows(const RowGroup& group, Frame& frame, bool passes);
   void emit_row_values(const Nest& nest, Frame& frame);
   void emit_row_walk(const Nest& nest, Frame& frame);
   void finish_sum(const Nest& nest, Frame& frame, Id id, llvm::AllocaInst* partial, Indices at);

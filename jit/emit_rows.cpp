@@ -22,11 +22,46 @@ bool all_are_one(const Shape& shape, std::size_t begin, std::size_t end) {
                              &Extent::is_one);
 }
 
+// What the axes of a group count.
+Shape rows_of(const Plan& plan, const RowGroup& group) {
+  const Shape& space = plan.nests[std::size_t(group.first)].space;
+  return Shape(space.begin(), space.begin() + std::ptrdiff_t(group.axes));
+}
+
 }  // namespace
 
-void Emitter::emit_rows(const RowGroup& group, Frame& frame) {
-  const Nest& leader = frame.plan->nests[std::size_t(group.first)];
-  const Shape rows(leader.space.begin(), leader.space.begin() + std::ptrdiff_t(group.axes));
+// A matrix for each row is much for one thread while another has none: a few rows go nest by nest, each shared by all threads.
+void Emitter::emit_group(const RowGroup& group, Frame& frame, Value* apart) {
+  const auto& nests = frame.plan->nests;
+  const bool matrices = std::any_of(nests.begin() + group.first, nests.begin() + group.last + 1,
+                                    [](const Nest& nest) { return nest.kind == NestKind::matmul; });
+  const auto by_rows = [&] {
+    emit_rows(group, frame, true);
+    emit_barrier(apart);
+  };
+  if (!matrices || llvm::isa<llvm::ConstantInt>(threads_)) return by_rows();
+  Value* rows = extent(extent_product(rows_of(*frame.plan, group)));
+  // Of those that the busiest thread has, no more than a quarter above its share.
+  Value* busiest = b_.CreateMul(ceil_div(rows, threads_), threads_);
+  Value* even = b_.CreateICmpSLE(b_.CreateMul(busiest, number(4)), b_.CreateMul(rows, number(5)));
+  const auto nest_by_nest = [&] {
+    for (int n = group.first; n <= group.last; ++n) {
+      const Nest& nest = nests[std::size_t(nest_ = n)];
+      if (nest.sums.empty()) {
+        emit_nest(frame, apart);
+      } else {
+        emit_rows({n, n, nest.space.size() - 1}, frame, false);
+        emit_barrier(apart);
+      }
+    }
+  };
+  if_else(even, by_rows, nest_by_nest);
+}
+
+// `passes`: what is passing lies in the memory of the first rows.
+void Emitter::emit_rows(const RowGroup& group, Frame& frame, bool passes) {
+  const Shape rows = rows_of(*frame.plan, group);
+  flat_ = false;
   // Threads that keep to rows of a batch, which the first axis counts, do so here, too.
   Value *count = extent(extent_product(rows)), *batch = extent(rows[0]), *of_each = number(1);
   for (std::size_t axis = 1; axis < rows.size(); ++axis) of_each = b_.CreateMul(of_each, extent(rows[axis]));
@@ -40,7 +75,7 @@ void Emitter::emit_rows(const RowGroup& group, Frame& frame) {
   loop(begin, end, number(1), [&, begin](Value* row) {
     rows_ = {};
     rows_.place.assign(group.axes, number(0));
-    rows_.before = b_.CreateSub(row, begin);
+    if (passes) rows_.before = b_.CreateSub(row, begin);
     for (std::size_t axis = group.axes; axis-- > 0;) {
       if (rows[axis].is_one()) continue;
       const bool last = all_are_one(rows, 0, axis);
