@@ -81,18 +81,18 @@ void throw_unless_passed(const CheckReport& report);
 // second order then mean nothing and are left out.
 template <class F, class... Args>
 CheckReport gradient_report(const CheckOptions& options, F f, const Args&... args) {
-  std::vector<bool> unused;
-  std::vector<std::string> names;
-  detail::gather_leaves(unused, names, args...);
   std::tuple<Args...> point{args...};
   for_each_tensor(point, [&](Tensor& t) {
     if (!t.is_empty()) t = detail::in_f64(t, options.where);
   });
-  auto traced = std::apply([&](const auto&... a) { return trace(f, Recorder::Captures::recorded, a...); }, point);
+  const detail::Arguments given = detail::arguments_of(args...);
+  const Tensors inputs = leaves_of(point);
+  const auto traced = fields::visit_tuple(
+      point, [&](const auto&... a) { return trace_typed(f, Recorder::Captures::recorded, types_of(inputs), a...); });
   if (!traced.captured.empty())
     throw Error("check_gradients: the function uses recorded values that are not its arguments", options.where,
                 "call it outside of jit, grad and scan, or pass them as arguments");
-  return detail::check_tape(traced.tape, leaves_of(point), names, options);
+  return detail::check_tape(traced.tape, inputs, given.names, options);
 }
 
 // Throws Error with the name of the tensor, the index, both numbers and their relative error, and the table of the report, when

@@ -32,7 +32,9 @@
 #include <cstddef>
 #include <iterator>
 #include <limits>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -121,21 +123,22 @@ consteval Kind kind_in_tree() {
   return kind;
 }
 
+template <class Tuple, class Visitor>
+constexpr decltype(auto) visit_tuple(Tuple&& tuple, const Visitor& visitor) {
+  return [&]<std::size_t... i>(std::index_sequence<i...>) -> decltype(auto) {
+    return visitor(std::get<i>(tuple)...);
+  }(std::make_index_sequence<std::tuple_size_v<std::remove_reference_t<Tuple>>>{});
+}
+
 // Returns visitor(field...) for the fields of a record: a struct or a tuple.
 template <class T, class Visitor>
-constexpr decltype(auto) visit(T& record, Visitor visitor) {
-  using Node = std::remove_const_t<T>;
-  if constexpr (kind_of<Node> == Kind::plain) {
+constexpr decltype(auto) visit(T& record, const Visitor& visitor) {
+  if constexpr (kind_of<T> == Kind::plain) {
     return aggregate::visit(record, visitor);
-  } else if constexpr (kind_of<Node> == Kind::tuple) {
-    return std::apply(visitor, record);
-  } else if constexpr (std::is_const_v<T>) {
-    // fields() only refers to the fields, so calling it leaves a const object as it is; the references that it returns
-    // become const before anyone can write through them.
-    return std::apply([&](auto&... field) -> decltype(auto) { return visitor(std::as_const(field)...); },
-                      const_cast<Node&>(record).fields());
+  } else if constexpr (kind_of<T> == Kind::tuple) {
+    return visit_tuple(record, visitor);
   } else {
-    return std::apply(visitor, record.fields());
+    return visit_tuple(record.fields(), visitor);
   }
 }
 
@@ -154,6 +157,30 @@ struct TypesOf {
 // The types of the fields of a record.
 template <class T>
 using FieldTypes = decltype(fields::visit(std::declval<T&>(), TypesOf{}));
+
+// A reference to a function of a tensor, of one type whatever the function's is: a type of tree is then walked by one piece of
+// code, however many functions walk it. A function of tensors that it must not change is given them as const.
+template <class... Path>
+class Visitor {
+ public:
+  template <class F, bool changes>
+  static Visitor of(F& f, std::bool_constant<changes>) {
+    return {const_cast<std::remove_const_t<F>*>(std::addressof(f)), [](void* function, const Path&... path, Tensor& t) {
+              if constexpr (changes)
+                (*static_cast<F*>(function))(path..., t);
+              else
+                (*static_cast<F*>(function))(path..., std::as_const(t));
+            }};
+  }
+  void operator()(const Path&... path, Tensor& t) const { call_(function_, path..., t); }
+
+ private:
+  using Call = void (*)(void*, const Path&..., Tensor&);
+  Visitor(void* function, Call call) : function_(function), call_(call) {}
+
+  void* function_;
+  Call call_;
+};
 
 template <class T, class... Outer>
 consteval bool is_tree_within();
@@ -184,44 +211,80 @@ consteval bool is_tree_within() {
 template <class Sequence>
 inline constexpr bool is_static_sequence = kind_of<typename Sequence::value_type> == Kind::leaf;
 
-// The name of field i of a record.
+// Visits the tensors below `tree`. A const tree is walked as if it were not, with a visitor that changes nothing.
 template <class T>
-std::string name_of_child(std::size_t i) {
-  if constexpr (requires { T::field_names; }) {
-    static_assert(std::size(T::field_names) == FieldTypes<T>::count,
-                  "tapeloop: field_names must name every field, in order");
-    return std::string(T::field_names[i]);
-  } else if constexpr (kind_of<T> == Kind::plain) {
-    return std::string(aggregate::names<T>[i]);
-  } else {
-    return std::to_string(i);
+void walk(T& tree, const Visitor<>& visitor) {
+  constexpr Kind kind = kind_in_tree<T>();
+  if constexpr (kind == Kind::tensor) {
+    visitor(tree);
+  } else if constexpr (kind == Kind::sequence) {
+    if constexpr (!is_static_sequence<T>) {
+      for (auto& child : tree) walk(child, visitor);
+    }
+  } else if constexpr (kind == Kind::optional) {
+    if (tree) walk(*tree, visitor);
+  } else if constexpr (is_record(kind)) {
+    visit(tree, [&](auto&... field) { (walk(field, visitor), ...); });
   }
 }
 
-// Visits the tensors below `tree`, which is at `path`; `path` is the same string throughout, longer while inside.
-template <class T, class F>
-void walk_named(std::string& path, T& tree, F& f) {
-  using Node = std::remove_const_t<T>;
-  constexpr Kind kind = kind_in_tree<Node>();
-  const auto walk_child = [&](const std::string& name, auto& child) {
-    const std::size_t length = path.size();
-    if (length > 0) path += '.';
-    path += name;
-    walk_named(path, child, f);
-    path.resize(length);
-  };
+// The names of the fields of a record; none where they are numbers.
+template <class T>
+std::span<const std::string_view> names_of_fields() {
+  if constexpr (requires { T::field_names; }) {
+    static_assert(std::size(T::field_names) == FieldTypes<T>::count,
+                  "tapeloop: field_names must name every field, in order");
+    static constexpr auto names = []<std::size_t... i>(std::index_sequence<i...>) {
+      return std::array<std::string_view, sizeof...(i)>{std::string_view(T::field_names[i])...};
+    }(std::make_index_sequence<FieldTypes<T>::count>{});
+    return names;
+  } else if constexpr (kind_of<T> == Kind::plain) {
+    return aggregate::names<T>;
+  } else {
+    return {};
+  }
+}
+
+// The way from the root to where a walk is.
+class Path {
+ public:
+  const std::string& text() const { return text_; }
+  // Goes to child i, and gives what leave() needs to come back.
+  std::size_t enter(std::size_t i, std::span<const std::string_view> names = {}) {
+    const std::size_t length = text_.size();
+    if (length > 0) text_ += '.';
+    if (names.empty())
+      text_ += std::to_string(i);
+    else
+      text_ += names[i];
+    return length;
+  }
+  void leave(std::size_t length) { text_.resize(length); }
+
+ private:
+  std::string text_;
+};
+
+// As walk(), with the path to each tensor.
+template <class T>
+void walk_named(Path& path, T& tree, const Visitor<std::string>& visitor) {
+  constexpr Kind kind = kind_in_tree<T>();
   if constexpr (kind == Kind::tensor) {
-    f(std::as_const(path), tree);
+    visitor(path.text(), tree);
   } else if constexpr (kind == Kind::sequence) {
-    if constexpr (!is_static_sequence<Node>) {
-      for (std::size_t i = 0; i < tree.size(); ++i) walk_child(std::to_string(i), tree[i]);
+    if constexpr (!is_static_sequence<T>) {
+      for (std::size_t i = 0; i < tree.size(); ++i) {
+        const std::size_t here = path.enter(i);
+        walk_named(path, tree[i], visitor);
+        path.leave(here);
+      }
     }
   } else if constexpr (kind == Kind::optional) {
-    if (tree) walk_named(path, *tree, f);
+    if (tree) walk_named(path, *tree, visitor);
   } else if constexpr (is_record(kind)) {
-    fields::visit(tree, [&](auto&... field) {
-      std::size_t i = 0;
-      (walk_child(name_of_child<Node>(i++), field), ...);
+    visit(tree, [&](auto&... field) {
+      std::size_t i = 0, here = 0;
+      ((here = path.enter(i++, names_of_fields<T>()), walk_named(path, field, visitor), path.leave(here)), ...);
     });
   }
 }
@@ -269,23 +332,12 @@ template <class T>
 concept Tree = is_tree<T>;
 
 // Calls f(t) for each tensor t in `tree`, in declaration order: a Tensor&, or a const Tensor& if the tree is const.
-// Tensors that are empty are visited, optionals that are absent are not. Allocates nothing, and compiles to the loops
-// over vectors and the accesses to fields that one would write by hand. A type that is no tree is a compile error.
+// Tensors that are empty are visited, optionals that are absent are not. Allocates nothing. A type that is no tree is a
+// compile error.
 template <class T, class F>
 void for_each_tensor(T& tree, F&& f) {
-  using Node = std::remove_const_t<T>;
-  constexpr fields::Kind kind = fields::kind_in_tree<Node>();
-  if constexpr (kind == fields::Kind::tensor) {
-    f(tree);
-  } else if constexpr (kind == fields::Kind::sequence) {
-    if constexpr (!fields::is_static_sequence<Node>) {
-      for (auto& child : tree) tapeloop::for_each_tensor(child, f);
-    }
-  } else if constexpr (kind == fields::Kind::optional) {
-    if (tree) tapeloop::for_each_tensor(*tree, f);
-  } else if constexpr (fields::is_record(kind)) {
-    fields::visit(tree, [&](auto&... field) { (tapeloop::for_each_tensor(field, f), ...); });
-  }
+  fields::walk(const_cast<std::remove_const_t<T>&>(tree),
+               fields::Visitor<>::of(f, std::bool_constant<!std::is_const_v<T>>()));
 }
 
 // As for_each_tensor, but calls f(path, t), where `path` (const std::string&) is the way from the root to t: names of
@@ -293,8 +345,9 @@ void for_each_tensor(T& tree, F&& f) {
 // adds nothing to the path; a root that is a Tensor has the path "". The string changes after f returns.
 template <class T, class F>
 void for_each_named_tensor(T& tree, F&& f) {
-  std::string path;
-  fields::walk_named(path, tree, f);
+  fields::Path path;
+  fields::walk_named(path, const_cast<std::remove_const_t<T>&>(tree),
+                     fields::Visitor<std::string>::of(f, std::bool_constant<!std::is_const_v<T>>()));
 }
 
 // Appends to `key` all that is not in the tensors of `tree`: the sizes of vectors, which optionals are present, which
@@ -318,7 +371,7 @@ void append_static(std::string& key, const T& tree) {
     if (tree) tapeloop::append_static(key, *tree);
   } else if constexpr (fields::is_record(kind)) {
     key += '(';
-    fields::visit(tree, [&](const auto&... field) { (tapeloop::append_static(key, field), ...); });
+    fields::visit(const_cast<T&>(tree), [&](const auto&... field) { (tapeloop::append_static(key, field), ...); });
     key += ')';
   }
 }

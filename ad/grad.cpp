@@ -10,6 +10,29 @@ Tensors evaluate(const Tape& tape, const Tensors& inputs) {
   return run(tape, inputs);
 }
 
+void Arguments::add(const Tensors& of_argument, const std::vector<std::string>& names_in_it, bool want) {
+  for (const std::string& name : names_in_it)
+    names.push_back(fmt::format("argument {}{}{}", counts.size(), name.empty() ? "" : ".", name));
+  leaves.insert(leaves.end(), of_argument.begin(), of_argument.end());
+  wanted.resize(leaves.size(), want);
+  counts.push_back(of_argument.size());
+}
+
+void Arguments::add_captured(const Tensors& captured) {
+  leaves.insert(leaves.end(), captured.begin(), captured.end());
+  wanted.resize(leaves.size(), false);
+  names.resize(leaves.size(), "a captured value");
+}
+
+std::vector<bool> are_floats(const Tensors& tensors) {
+  std::vector<bool> floats;
+  for (const Tensor& t : tensors) floats.push_back(is_float(t.dtype()));
+  return floats;
+}
+
+namespace {
+
+// Throws Error when `given`, the tangent or cotangent (`what`) of the tensor `name`, is not one of type `type`.
 void check_partner(std::string_view op, std::string_view what, const std::string& name, const Type& type,
                    const Tensor& given, const Where& where) {
   const std::string of = name.empty() ? "" : " of " + name;
@@ -19,6 +42,20 @@ void check_partner(std::string_view op, std::string_view what, const std::string
     throw Error(
         fmt::format("{}: the {}{} is {}, the tensor is {}", op, what, of, to_string(given.type()), to_string(type)),
         where, fmt::format("a {} has the shape and dtype of its tensor", what));
+}
+
+}  // namespace
+
+Tensors partners(std::string_view op, std::string_view what, const Tensors& like, const std::vector<std::string>& names,
+                 const Tensors& given, const Where& where) {
+  Tensors result;
+  for (std::size_t i = 0; i < like.size(); ++i) {
+    if (like[i].is_empty() || !is_float(like[i].dtype())) continue;
+    const Tensor partner = i < given.size() ? given[i] : Tensor();
+    check_partner(op, what, names[i], like[i].type(), partner, where);
+    result.push_back(partner);
+  }
+  return result;
 }
 
 Tensors value_and_gradients(const TapePtr& tape, const Tensors& inputs, const std::vector<bool>& wanted,
@@ -40,6 +77,11 @@ Tensors value_and_gradients(const TapePtr& tape, const Tensors& inputs, const st
   Tensors arguments = inputs;
   arguments.push_back(full(loss.type.shape, 1, loss.type.dtype, loss.where));
   return evaluate(*vjp(tape, request), arguments);
+}
+
+Tensors value_and_gradients(const TapePtr& tape, const Tensors& captured, Arguments arguments, const Where& where) {
+  arguments.add_captured(captured);
+  return value_and_gradients(tape, arguments.leaves, arguments.wanted, arguments.names, where);
 }
 
 }  // namespace tapeloop::detail

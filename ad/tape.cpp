@@ -80,6 +80,12 @@ Tensor Recorder::input(const Type& type, const Where& where) {
   return Tensor::recorded(type, shared_from_this(), id);
 }
 
+Tensors Recorder::inputs(const std::vector<Type>& types) {
+  Tensors result;
+  for (const Type& type : types) result.push_back(input(type));
+  return result;
+}
+
 Tensor Recorder::append(const Op& op, std::vector<Id> in, Attrs attrs, Type type, const Where& where) {
   std::size_t hash = std::hash<const void*>{}(&op);
   for (Id id : in) hash = hash_combine(hash, id);
@@ -187,6 +193,12 @@ Tensors inline_tape(const Tape& tape, const Tensors& arguments) {
   Tensors outputs;
   for (Id id : tape.outputs) outputs.push_back(value[id]);
   return outputs;
+}
+
+std::vector<Type> types_of(const Tensors& tensors) {
+  std::vector<Type> types;
+  for (const Tensor& tensor : tensors) types.push_back(tensor.type());
+  return types;
 }
 
 std::vector<Type> input_types(const Tape& tape) {

@@ -48,6 +48,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
   static std::shared_ptr<Recorder> start(Captures captures = Captures::recorded);
 
   Tensor input(const Type& type, const Where& where = Where::current());
+  Tensors inputs(const std::vector<Type>& types);
   Tensor append(const Op& op, std::vector<Id> in, Attrs attrs, Type type, const Where& where);
 
   // `tensor` as a value on this tape: itself, a generated tensor recorded here, or a captured outer value.
@@ -96,6 +97,7 @@ TapePtr rewired(const Tape& tape, const std::vector<Type>& inputs, const std::ve
 TapePtr with_outputs(const Tape& tape, const std::vector<std::size_t>& outputs);
 
 std::vector<Type> input_types(const Tape& tape);
+std::vector<Type> types_of(const Tensors& tensors);
 // For each input, whether the marked outputs depend on it.
 std::vector<bool> inputs_read(const Tape& tape, const std::vector<bool>& outputs);
 // For each input, whether any record or output names it: also one that nothing is made of, which a tape can have where

@@ -9,44 +9,63 @@
 
 namespace tapeloop {
 
+namespace detail {
+// Functions of one type for all trees, so that there is one walk of each type of tree (fields::Visitor).
+struct CollectLeaves {
+  Tensors& leaves;
+  void operator()(const Tensor& t) const {
+    if (!t.is_empty()) leaves.push_back(t);
+  }
+};
+struct ReplaceLeaves {
+  const Tensors& leaves;
+  std::size_t& next;
+  void operator()(Tensor& t) const {
+    if (!t.is_empty()) t = leaves[next++];
+  }
+};
+struct CollectNames {
+  std::vector<std::string>& names;
+  void operator()(const std::string& name, const Tensor& t) const {
+    if (!t.is_empty()) names.push_back(name);
+  }
+};
+}  // namespace detail
+
 // The tensors of a tree that have a value, in the order of their declaration.
 template <class Tree>
 Tensors leaves_of(const Tree& tree) {
   Tensors leaves;
-  for_each_tensor(tree, [&](const Tensor& t) {
-    if (!t.is_empty()) leaves.push_back(t);
-  });
+  for_each_tensor(tree, detail::CollectLeaves{leaves});
+  return leaves;
+}
+// The same of several trees.
+template <class... Trees>
+Tensors leaves_of_all(const Trees&... trees) {
+  Tensors leaves;
+  (for_each_tensor(trees, detail::CollectLeaves{leaves}), ...);
   return leaves;
 }
 
 // The same tree with other tensors in the places of those that have a value. `next` is advanced past those taken.
 template <class Tree>
 Tree with_leaves(Tree tree, const Tensors& leaves, std::size_t& next) {
-  for_each_tensor(tree, [&](Tensor& t) {
-    if (!t.is_empty()) t = leaves[next++];
-  });
+  for_each_tensor(tree, detail::ReplaceLeaves{leaves, next});
   return tree;
 }
 template <class Tree>
 Tree with_leaves(Tree tree, const Tensors& leaves) {
   std::size_t next = 0;
-  return with_leaves(std::move(tree), leaves, next);
+  for_each_tensor(tree, detail::ReplaceLeaves{leaves, next});
+  return tree;
 }
 
 // The names of the leaves, each after the name of its tree: "cell.w".
 template <class Tree>
 std::vector<std::string> names_of(const Tree& tree) {
   std::vector<std::string> names;
-  for_each_named_tensor(tree, [&](const std::string& name, const Tensor& t) {
-    if (!t.is_empty()) names.push_back(name);
-  });
+  for_each_named_tensor(tree, detail::CollectNames{names});
   return names;
-}
-
-inline std::vector<Type> types_of(const Tensors& tensors) {
-  std::vector<Type> types;
-  for (const Tensor& tensor : tensors) types.push_back(tensor.type());
-  return types;
 }
 
 namespace detail {
@@ -54,11 +73,6 @@ namespace detail {
 template <class F>
 struct Held {
   mutable F function;
-
-  template <class... Args>
-  decltype(auto) operator()(Args&&... args) const {
-    return function(std::forward<Args>(args)...);
-  }
 };
 }  // namespace detail
 
@@ -77,30 +91,31 @@ struct Recording {
   Recording(Recorder::Captures c, Where w = Where::current()) : captures(c), where(w) {}
 };
 
+namespace detail {
+// Calls f with arguments that are made one after the other: braces fix their order, which a call would leave open.
+template <class Result>
+struct InOrder {
+  Result result;
+  template <class F, class... Args>
+  explicit InOrder(F& f, Args&&... args) : result(f(std::move(args)...)) {}
+};
+}  // namespace detail
+
 // Records `f(args…)`. `types` are those of the leaves of all arguments (a caller may give them symbolic extents).
 template <class F, class... Args>
 auto trace_typed(F&& f, const Recording& how, const std::vector<Type>& types, const Args&... args) {
-  auto recorder = Recorder::start(how.captures);
-  Tensors inputs;
-  for (const Type& type : types) inputs.push_back(recorder->input(type));
+  using Result = std::remove_cvref_t<decltype(f(std::declval<Args>()...))>;
+  const auto recorder = Recorder::start(how.captures);
+  const Tensors inputs = recorder->inputs(types);
   std::size_t next = 0;
-  // Braces fix the order in which the leaves are taken.
-  std::tuple<Args...> recorded{with_leaves(args, inputs, next)...};
-  auto result = std::apply([&](auto&... a) { return f(std::move(a)...); }, recorded);
-  using Result = std::remove_cvref_t<decltype(result)>;
-  TapePtr tape = recorder->finish(leaves_of(result), how.where);
-  return Traced<Result>{std::move(tape), recorder->captured(), std::move(result)};
+  detail::InOrder<Result> call{f, with_leaves(args, inputs, next)...};
+  TapePtr tape = recorder->finish(leaves_of(call.result), how.where);
+  return Traced<Result>{std::move(tape), recorder->captured(), std::move(call.result)};
 }
 
 template <class F, class... Args>
 auto trace(F&& f, const Recording& how, const Args&... args) {
-  std::vector<Type> types;
-  (
-      [&] {
-        for (const Tensor& leaf : leaves_of(args)) types.push_back(leaf.type());
-      }(),
-      ...);
-  return trace_typed(std::forward<F>(f), how, types, args...);
+  return trace_typed(f, how, types_of(leaves_of_all(args...)), args...);
 }
 
 }  // namespace tapeloop

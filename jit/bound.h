@@ -67,7 +67,8 @@ template <class Tree>
 std::vector<std::size_t> first_leaves(const Tree& tree) {
   std::vector<std::size_t> first{0};
   if constexpr (fields::kind_of<Tree> == fields::Kind::tuple)
-    std::apply([&](const auto&... part) { (first.push_back(first.back() + leaves_of(part).size()), ...); }, tree);
+    fields::visit_tuple(tree,
+                        [&](const auto&... part) { (first.push_back(first.back() + leaves_of(part).size()), ...); });
   else
     first.push_back(leaves_of(tree).size());
   return first;

@@ -52,17 +52,9 @@ class Call {
   // their static leaves, dtypes and ranks.
   template <class... Args>
   void gather(Args&&... args) {
-    scratch_.key.clear();
-    scratch_.arguments.clear();
-    const void* signature = &call_signature<std::remove_cvref_t<Args>...>;
-    scratch_.key.append(reinterpret_cast<const char*>(&signature), sizeof signature);
-    (add(std::forward<Args>(args)), ...);
-    for (const Argument& argument : scratch_.arguments) {
-      const Tensor& tensor = *argument.tensor;
-      recorded_ = recorded_ || tensor.is_recorded();
-      scratch_.key += char('0' + int(tensor.dtype()));
-      scratch_.key += char('0' + tensor.rank());
-    }
+    begin(&call_signature<std::remove_cvref_t<Args>...>);
+    (add(args, std::bool_constant<!std::is_lvalue_reference_v<Args> && !std::is_const_v<Args>>()), ...);
+    end();
   }
 
   bool is_recorded() const { return recorded_; }
@@ -71,16 +63,27 @@ class Call {
   Tensors& results() { return scratch_.results; }
 
  private:
-  template <class Arg>
-  void add(Arg&& tree) {
+  struct Note {
+    std::vector<Argument>& arguments;
+    void operator()(const Tensor& t) const {
+      if (!t.is_empty()) arguments.push_back({&t, nullptr});
+    }
+  };
+  struct NoteMoved {
+    std::vector<Argument>& arguments;
+    void operator()(Tensor& t) const {
+      if (!t.is_empty()) arguments.push_back({&t, &t});
+    }
+  };
+  void begin(const void* signature);
+  void end();
+  template <class Tree, bool moved>
+  void add(Tree& tree, std::bool_constant<moved>) {
     append_static(scratch_.key, tree);
-    for_each_tensor(tree, [&](auto& t) {
-      if (t.is_empty()) return;
-      if constexpr (std::is_lvalue_reference_v<Arg> || std::is_const_v<std::remove_reference_t<decltype(t)>>)
-        scratch_.arguments.push_back({&t, nullptr});
-      else
-        scratch_.arguments.push_back({&t, &t});
-    });
+    if constexpr (moved)
+      for_each_tensor(tree, NoteMoved{scratch_.arguments});
+    else
+      for_each_tensor(std::as_const(tree), Note{scratch_.arguments});
   }
   void swap() { std::swap(scratch_, idle_scratch()); }
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <any>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -64,6 +65,40 @@ std::vector<Type> symbolic_types(std::span<const Argument> arguments);
 // Copies that can be interpreted.
 Tensors materialized(std::span<const Argument> arguments);
 
+// What a function has been compiled to for one kind of arguments.
+struct CompiledCall {
+  std::string key;  // of the arguments
+  std::shared_ptr<const Program> program;
+  std::any result;  // what f returned: its tensors are to be replaced
+};
+
+// What a function has been compiled to. Thread-safe.
+class CompiledCalls {
+ public:
+  const CompiledCall* find(const Call& call) const;
+  const CompiledCall* add(CompiledCall compiled);
+
+ private:
+  mutable std::mutex mutex_;
+  std::deque<CompiledCall> calls_;  // none of them ever moves
+};
+
+// Throws Error when `tape`, what f records now, is not what was compiled.
+void check_unchanged(const CompiledCall& compiled, const TapePtr& tape, const Where& where);
+
+struct ForgetLeaves {
+  void operator()(Tensor& t) const {
+    if (!t.is_empty()) t = full({}, 0, t.dtype());
+  }
+};
+struct TakeResults {
+  Tensors& results;
+  std::size_t next = 0;
+  void operator()(Tensor& t) {
+    if (!t.is_empty()) t = std::move(results[next++]);
+  }
+};
+
 // What of a result can be the next state: the first part of a pair or tuple, or all of it.
 template <class Result>
 struct CarriedPart {
@@ -87,28 +122,23 @@ class Jit {
 
   template <class... Args>
   auto operator()(Args&&... args) const {
-    using Result = std::remove_cvref_t<decltype(f_(std::declval<std::remove_cvref_t<Args>>()...))>;
+    using Result = std::remove_cvref_t<decltype(f_.function(std::declval<std::remove_cvref_t<Args>>()...))>;
     detail::Call call;
     call.gather(std::forward<Args>(args)...);  // takes nothing away yet: it notes what may be taken
-    // NOLINTNEXTLINE(bugprone-use-after-move)
-    if (call.is_recorded()) return Result(f_(std::as_const(args)...));
+    // NOLINTBEGIN(bugprone-use-after-move)
+    if (call.is_recorded()) return Result(f_.function(std::as_const(args)...));
     if (!options().jit) {
-      auto traced = trace(f_, {Recorder::Captures::recorded, where_}, std::as_const(args)...);
-      auto values = tapeloop::run(*traced.tape, detail::materialized(call.arguments()));
+      auto traced = record(call, std::as_const(args)...);
+      const Tensors values = tapeloop::run(*traced.tape, detail::materialized(call.arguments()));
       empty_moved(call.arguments());
-      return with_leaves(std::move(traced.result), std::move(values));
+      return with_leaves(std::move(traced.result), values);
     }
-    const Entry* entry = find(call);
-    if (!entry)
-      entry = compile<Result>(call, std::as_const(args)...);
-    else if (options().check)
-      check_unchanged(*entry, call, std::as_const(args)...);
-    entry->program->run(call.arguments(), call.results());
-    Result result = *std::any_cast<Result>(&entry->result);
-    std::size_t next = 0;
-    for_each_tensor(result, [&](Tensor& t) {
-      if (!t.is_empty()) t = std::move(call.results()[next++]);
-    });
+    const detail::CompiledCall* compiled = compiled_->find(call);
+    if (!compiled || options().check) compiled = compile(compiled, call, std::as_const(args)...);
+    // NOLINTEND(bugprone-use-after-move)
+    compiled->program->run(call.arguments(), call.results());
+    Result result = *std::any_cast<Result>(&compiled->result);
+    for_each_tensor(result, detail::TakeResults{call.results()});
     return result;
   }
 
@@ -116,13 +146,13 @@ class Jit {
   // most of it. Compiles, and runs nothing. Throws Error when f does, or when an argument is recorded.
   template <class... Args>
   std::int64_t workspace_bytes(const Args&... args) const {
-    using Result = std::remove_cvref_t<decltype(f_(args...))>;
     detail::Call call;
     call.gather(args...);
     if (call.is_recorded())
       throw Error("workspace_bytes: a recorded tensor has no place in memory", where_, "give concrete values");
-    const Entry* entry = find(call);
-    return (entry ? entry : compile<Result>(call, args...))->program->workspace_bytes(call.arguments());
+    const detail::CompiledCall* compiled = compiled_->find(call);
+    if (!compiled) compiled = compile(compiled, call, args...);
+    return compiled->program->workspace_bytes(call.arguments());
   }
 
   // The function for these sizes, with arguments and results in fixed places: see jit/bound.h.
@@ -144,11 +174,9 @@ class Jit {
     };
     const std::tuple<Args...> given{concrete(args)...};
     const Tensors leaves = leaves_of(given);
-    auto traced = std::apply(
-        [&](const auto&... a) {
-          return trace_typed(f_, {Recorder::Captures::recorded, where_}, types_of(leaves), a...);
-        },
-        given);
+    auto traced = fields::visit_tuple(given, [&](const auto&... a) {
+      return trace_typed(f_.function, {Recorder::Captures::recorded, where_}, types_of(leaves), a...);
+    });
     const std::vector<std::size_t> inputs = detail::first_leaves(given), outputs = detail::first_leaves(traced.result);
     std::size_t frozen = inputs[sizeof...(Args) - 1], position = 0;
     std::vector<detail::BoundCode::Carry> carries;
@@ -168,51 +196,31 @@ class Jit {
   }
 
  private:
-  struct Entry {
-    std::string key;
-    std::shared_ptr<const Program> program;
-    std::any result;  // the structure of what f returned
-  };
-  struct Entries {
-    std::mutex mutex;
-    std::vector<std::shared_ptr<const Entry>> entries;
-  };
-
-  const Entry* find(const detail::Call& call) const {
-    std::lock_guard lock(compiled_->mutex);
-    for (const auto& entry : compiled_->entries)
-      if (entry->key == call.key() && entry->program->accepts(call.arguments())) return entry.get();
-    return nullptr;
-  }
-
-  template <class Result, class... Args>
-  const Entry* compile(const detail::Call& call, const Args&... args) const {
-    auto traced =
-        trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(call.arguments()), args...);
-    auto program = Program::compile(traced.tape);
-    // Its tensors are replaced on every call. Generated ones hold no memory.
-    for_each_tensor(traced.result, [](Tensor& t) {
-      if (!t.is_empty()) t = full({}, 0, t.dtype());
-    });
-    auto entry = std::make_shared<const Entry>(
-        Entry{call.key(), std::move(program), std::any(Result(std::move(traced.result)))});
-    std::lock_guard lock(compiled_->mutex);
-    compiled_->entries.push_back(std::move(entry));
-    return compiled_->entries.back().get();
-  }
-
   template <class... Args>
-  void check_unchanged(const Entry& entry, const detail::Call& call, const Args&... args) const {
-    auto traced =
-        trace_typed(f_, {Recorder::Captures::recorded, where_}, detail::symbolic_types(call.arguments()), args...);
-    if (!entry.program->is_of(traced.tape))
-      throw Error("jit: the function records something else than when it was compiled", where_,
-                  "a captured variable has changed; pass what varies as an argument");
+  auto record(const detail::Call& call, const Args&... args) const {
+    return trace_typed(f_.function, {Recorder::Captures::recorded, where_}, detail::symbolic_types(call.arguments()),
+                       args...);
+  }
+
+  // Compiles f for these arguments, or checks that it still is what was compiled.
+  template <class... Args>
+  const detail::CompiledCall* compile(const detail::CompiledCall* compiled, const detail::Call& call,
+                                      const Args&... args) const {
+    auto traced = record(call, args...);
+    if (compiled) {
+      detail::check_unchanged(*compiled, traced.tape, where_);
+      return compiled;
+    }
+    std::shared_ptr<const Program> program = Program::compile(traced.tape);
+    // Its tensors are replaced on every call. Generated ones hold no memory.
+    for_each_tensor(traced.result, detail::ForgetLeaves());
+    return compiled_->add({call.key(), std::move(program), std::any(std::move(traced.result))});
   }
 
   detail::Held<F> f_;
   Where where_;
-  std::shared_ptr<Entries> compiled_ = std::make_shared<Entries>();  // copies have it together
+  std::shared_ptr<detail::CompiledCalls> compiled_ =
+      std::make_shared<detail::CompiledCalls>();  // copies have it together
 };
 
 template <class F>

@@ -51,6 +51,38 @@ Tensors materialized(std::span<const Argument> arguments) {
   return tensors;
 }
 
+void Call::begin(const void* signature) {
+  scratch_.key.assign(reinterpret_cast<const char*>(&signature), sizeof signature);
+  scratch_.arguments.clear();
+}
+
+void Call::end() {
+  for (const Argument& argument : scratch_.arguments) {
+    const Tensor& tensor = *argument.tensor;
+    recorded_ = recorded_ || tensor.is_recorded();
+    scratch_.key += char('0' + int(tensor.dtype()));
+    scratch_.key += char('0' + tensor.rank());
+  }
+}
+
+const CompiledCall* CompiledCalls::find(const Call& call) const {
+  const std::lock_guard lock(mutex_);
+  for (const CompiledCall& compiled : calls_)
+    if (compiled.key == call.key() && compiled.program->accepts(call.arguments())) return &compiled;
+  return nullptr;
+}
+
+const CompiledCall* CompiledCalls::add(CompiledCall compiled) {
+  const std::lock_guard lock(mutex_);
+  return &calls_.emplace_back(std::move(compiled));
+}
+
+void check_unchanged(const CompiledCall& compiled, const TapePtr& tape, const Where& where) {
+  if (!compiled.program->is_of(tape))
+    throw Error("jit: the function records something else than when it was compiled", where,
+                "a captured variable has changed; pass what varies as an argument");
+}
+
 CallScratch& idle_scratch() {
   thread_local CallScratch scratch;
   return scratch;

@@ -10,6 +10,10 @@
 
 namespace tapeloop {
 
+namespace detail {
+void update_average(const Handles& means, const Tensors& params, Tensor& step, double decay);
+}  // namespace detail
+
 // θ̄ ← θ̄ + (1 − d)(θ − θ̄),  d = min(decay, (1 + t)/(10 + t)) at update t = 0, 1, …: it soon forgets where training began,
 // and later remembers about 1/(1 − decay) updates (the form of TensorFlow's ExponentialMovingAverage).
 template <class Model>
@@ -19,21 +23,15 @@ struct Average {
   double decay = 0.998;
 
   static Average init(const Model& model, double decay, Where where = Where::current()) {
-    detail::check_trainable("Average", model, where);
+    detail::check_trainable("Average", detail::described(model), where);
     check_decay("Average", "decay", decay, where);
     return {model, full({}, 0).materialized(), decay};
   }
 
   // Throws Error when `latest` has tensors of other names, shapes or dtypes than the model that this was made for.
   void update(const Model& latest, Where where = Where::current()) {
-    const std::vector<Tensor*> means = detail::memory("Average", model, latest, where);
-    const Tensors params = leaves_of(latest);
-    for (std::size_t i = 0; i < means.size(); ++i) {
-      // 1 − d without cancellation where d is near 1.
-      const Tensor forgets = maximum(9 / (cast(step, means[i]->dtype()) + 10), 1 - decay);
-      *means[i] = *means[i] + forgets * (params[i] - *means[i]);
-    }
-    step = step + 1;
+    detail::update_average(detail::memory("Average", model, detail::described(latest), where), leaves_of(latest), step,
+                           decay);
   }
 };
 

@@ -94,5 +94,19 @@ std::string unused_file() {
 
 void remove_file(const std::string& path) { std::filesystem::remove(path); }
 
+void LawRunner::add(std::string law, bool holds, std::string found) {
+  report_.laws.push_back({std::move(law), holds, holds ? "" : std::move(found)});
+}
+
+void LawRunner::same(std::string name, const Law& law, double tolerance) {
+  try {
+    const auto [a, b] = law();
+    const bool holds = tolerance > 0 ? difference_of(a, b) <= tolerance : all_same_bits(a, b);
+    add(std::move(name), holds, "they differ by " + std::to_string(difference_of(a, b)));
+  } catch (const Error& error) {
+    add(std::move(name), false, error.what());
+  }
+}
+
 }  // namespace detail
 }  // namespace tapeloop

@@ -6,6 +6,8 @@
 // Compiling is handed in as a function, since models do not know the compiler.
 #pragma once
 
+#include <functional>
+
 #include "ad/check.h"
 #include "ad/options.h"
 #include "models/cell.h"
@@ -50,20 +52,10 @@ void remove_file(const std::string& path);
 class LawRunner {
  public:
   explicit LawRunner(CellReport& report) : report_(report) {}
-  void add(std::string law, bool holds, std::string found) {
-    report_.laws.push_back({std::move(law), holds, holds ? "" : std::move(found)});
-  }
+  void add(std::string law, bool holds, std::string found);
   // `law` gives two lists that must be the same bits, or within `tolerance`.
-  template <class F>
-  void same(std::string name, F&& law, double tolerance = 0) {
-    try {
-      const auto [a, b] = law();
-      const bool holds = tolerance > 0 ? difference_of(a, b) <= tolerance : all_same_bits(a, b);
-      add(std::move(name), holds, "they differ by " + std::to_string(difference_of(a, b)));
-    } catch (const Error& error) {
-      add(std::move(name), false, error.what());
-    }
-  }
+  using Law = std::function<std::pair<Tensors, Tensors>()>;
+  void same(std::string name, const Law& law, double tolerance = 0);
 
  private:
   CellReport& report_;

@@ -9,102 +9,101 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 
+#include "ad/arithmetic.h"
 #include "ad/trace.h"
 #include "models/arguments.h"
-#include "ops/elementwise.h"
-#include "ops/reduce.h"
 
 namespace tapeloop {
 
 namespace detail {
 
-template <class Tree>
-std::vector<Tensor*> handles_of(Tree& tree) {
-  std::vector<Tensor*> handles;
-  for_each_tensor(tree, [&](Tensor& t) {
+// The tensors of a tree that have a value, to be given others.
+using Handles = std::vector<Tensor*>;
+struct CollectHandles {
+  Handles& handles;
+  void operator()(Tensor& t) const {
     if (!t.is_empty()) handles.push_back(&t);
-  });
+  }
+};
+template <class Tree>
+Handles handles_of(Tree& tree) {
+  Handles handles;
+  for_each_tensor(tree, CollectHandles{handles});
   return handles;
 }
 
-// The tensors of a model beside its gradients. Throws Error when they do not belong together.
-template <class Model>
-std::pair<std::vector<Tensor*>, Tensors> parameters(std::string_view op, Model& model, const Model& grads,
-                                                    const Where& where) {
-  std::pair result{handles_of(model), leaves_of(grads)};
-  const std::vector<std::string> names = names_of(model);
-  if (names != names_of(grads)) throw Error(std::string(op) + ": the gradients are not those of this model", where);
-  for (std::size_t i = 0; i < names.size(); ++i)
-    if (result.second[i].dtype() != result.first[i]->dtype() ||
-        !agree(result.second[i].shape(), result.first[i]->shape()))
-      throw Error(std::string(op) + ": " + names[i] + " is " + to_string(result.first[i]->type()) + ", its gradient " +
-                      to_string(result.second[i].type()),
-                  where);
-  return result;
+// What a model's tensors are called, and their types.
+struct Description {
+  std::vector<std::string> names;
+  std::vector<Type> types;
+};
+template <class Tree>
+Description described(const Tree& tree) {
+  return {names_of(tree), types_of(leaves_of(tree))};
 }
 
-// What an optimiser or an average keeps of each tensor of the model. Throws Error when it was made for another model.
-template <class Model>
-std::vector<Tensor*> memory(std::string_view op, Model& kept, const Model& model, const Where& where) {
-  const std::vector<Tensor*> result = handles_of(kept);
-  const Tensors params = leaves_of(model);
-  const std::vector<std::string> names = names_of(model);
-  if (names != names_of(kept)) throw Error(std::string(op) + ": made for a model with other tensors", where);
-  for (std::size_t i = 0; i < names.size(); ++i)
-    if (result[i]->dtype() != params[i].dtype() || !agree(result[i]->shape(), params[i].shape()))
-      throw Error(std::string(op) + ": " + names[i] + " is " + to_string(params[i].type()) + " here and " +
-                      to_string(result[i]->type()) + " in the model that it was made for",
-                  where);
-  return result;
-}
-
+// Throws Error when the gradients do not belong to the model.
+void check_gradients_of(std::string_view op, const Description& model, const Description& grads, const Where& where);
+// Throws Error when what an optimiser or an average keeps of each tensor was made for another model.
+void check_memory_of(std::string_view op, const Description& model, const Description& kept, const Where& where);
 // Throws Error when a tensor of the model cannot be trained.
+void check_trainable(std::string_view op, const Description& model, const Where& where);
+
+// The tensors of a model beside its gradients.
+struct Parameters {
+  Description model;
+  Handles handles;
+  Tensors grads;
+};
 template <class Model>
-void check_trainable(std::string_view op, const Model& model, const Where& where) {
-  const std::vector<std::string> names = names_of(model);
-  const Tensors leaves = leaves_of(model);
-  for (std::size_t i = 0; i < leaves.size(); ++i)
-    if (!is_float(leaves[i].dtype()))
-      throw Error(
-          std::string(op) + ": " + names[i] + " is " + to_string(leaves[i].type()) + ": integers are not trained",
-          where, "keep it outside of the model, or cast() it to a float dtype");
+Parameters parameters(std::string_view op, Model& model, const Model& grads, const Where& where) {
+  Parameters result{described(model), handles_of(model), leaves_of(grads)};
+  check_gradients_of(op, result.model, described(grads), where);
+  return result;
 }
 
+// What an optimiser or an average keeps of each tensor of the model.
+template <class Model>
+Handles memory(std::string_view op, Model& kept, const Description& model, const Where& where) {
+  check_memory_of(op, model, described(kept), where);
+  return handles_of(kept);
+}
+template <class Model>
+Handles memory(std::string_view op, std::optional<Model>& kept, const Description& model, const Where& where) {
+  return kept ? memory(op, *kept, model, where) : Handles{};
+}
+
+struct ReplaceByZeros {
+  void operator()(Tensor& t) const;
+};
 template <class Model>
 Model zeros_for(Model model) {
-  for_each_tensor(model, [](Tensor& t) {
-    if (!t.is_empty()) t = t.is_recorded() ? zeros_like(t) : zeros_like(t).materialized();
-  });
+  for_each_tensor(model, ReplaceByZeros());
   return model;
 }
 
 // A number as a scalar of the model's dtype.
-template <class Model>
-Tensor scalar_for(const Model& model, double value) {
-  const Tensors leaves = leaves_of(model);
-  return full({}, value, leaves.empty() ? Dtype::f32 : leaves[0].dtype()).materialized();
-}
+Tensor scalar_for(const Description& model, double value);
+
+Tensor global_norm(const Description& tree, const Tensors& leaves, const Where& where);
+void clip_by_norm(const Handles& handles, const Tensor& norm, double max_norm);
+void clip_by_value(const Handles& handles, double limit);
 
 }  // namespace detail
 
 // √Σ x² over all tensors of a tree.
 template <class Tree>
 Tensor global_norm(const Tree& tree, Where where = Where::current()) {
-  const Tensors leaves = leaves_of(tree);
-  if (leaves.empty()) throw Error("global_norm: the tree has no tensors", where);
-  detail::check_trainable("global_norm", tree, where);
-  Tensor total = sum(square(leaves[0]));
-  for (std::size_t i = 1; i < leaves.size(); ++i) total = total + cast(sum(square(leaves[i])), total.dtype());
-  return sqrt(total);
+  return detail::global_norm(detail::described(tree), leaves_of(tree), where);
 }
 
 // The tree times min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ (Pascanu, Mikolov and Bengio 2013).
 template <class Tree>
 Tree clip_by_global_norm(Tree grads, double max_norm, Where where = Where::current()) {
   check_range("clip_by_global_norm", "the norm", max_norm, 0, HUGE_VAL, where);
-  const Tensor scale = minimum(max_norm / (global_norm(grads, where) + 1e-6), 1);
-  for (Tensor* g : detail::handles_of(grads)) *g = *g * cast(scale, g->dtype());
+  detail::clip_by_norm(detail::handles_of(grads), global_norm(grads, where), max_norm);
   return grads;
 }
 
@@ -112,7 +111,7 @@ Tree clip_by_global_norm(Tree grads, double max_norm, Where where = Where::curre
 template <class Tree>
 Tree clip_by_value(Tree grads, double limit, Where where = Where::current()) {
   check_range("clip_by_value", "the limit", limit, 0, HUGE_VAL, where);
-  for (Tensor* g : detail::handles_of(grads)) *g = maximum(minimum(*g, limit), -limit);
+  detail::clip_by_value(detail::handles_of(grads), limit);
   return grads;
 }
 
@@ -120,6 +119,21 @@ struct SgdOptions {
   double lr = 1e-2, momentum = 0, weight_decay = 0;
   bool nesterov = false;
 };
+struct RmsPropOptions {
+  double lr = 1e-2, alpha = 0.99, eps = 1e-8, momentum = 0, weight_decay = 0;
+};
+struct AdamOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+};
+
+namespace detail {
+// One update of all parameters. `lr` is a tensor, that of the options is not looked at.
+void update_sgd(const Parameters& params, const Handles& velocities, const Tensor& lr, const SgdOptions& o);
+void update_rms_prop(const Parameters& params, const Handles& squares, const Handles& velocities, const Tensor& lr,
+                     const RmsPropOptions& o);
+void update_adam(const Parameters& params, const Handles& ms, const Handles& vs, Tensor& step, const Tensor& lr,
+                 const AdamOptions& o, bool decoupled);
+}  // namespace detail
 
 // g ← ∇ + λθ;  v ← μv + g;  θ ← θ − lr · v, or with Nesterov's θ ← θ − lr · (g + μv)
 template <class Model>
@@ -130,30 +144,19 @@ struct Sgd {
   bool nesterov = false;
 
   static Sgd init(const Model& model, const SgdOptions& o, Where where = Where::current()) {
-    detail::check_trainable("Sgd", model, where);
+    const detail::Description tensors = detail::described(model);
+    detail::check_trainable("Sgd", tensors, where);
     check_range("Sgd", "lr", o.lr, 0, HUGE_VAL, where);
     check_range("Sgd", "momentum", o.momentum, 0, HUGE_VAL, where);
-    return {o.momentum != 0 ? std::optional(detail::zeros_for(model)) : std::nullopt, detail::scalar_for(model, o.lr),
+    return {o.momentum != 0 ? std::optional(detail::zeros_for(model)) : std::nullopt, detail::scalar_for(tensors, o.lr),
             o.momentum, o.weight_decay, o.nesterov};
   }
 
   void update(Model& model, const Model& grads, Where where = Where::current()) {
-    auto [params, gs] = detail::parameters("Sgd", model, grads, where);
-    const std::vector<Tensor*> vs = velocity ? detail::memory("Sgd", *velocity, model, where) : std::vector<Tensor*>{};
-    for (std::size_t i = 0; i < params.size(); ++i) {
-      Tensor g = gs[i];
-      if (weight_decay != 0) g = g + weight_decay * *params[i];
-      if (velocity) {
-        *vs[i] = momentum * *vs[i] + g;
-        g = nesterov ? g + momentum * *vs[i] : *vs[i];
-      }
-      *params[i] = *params[i] - cast(lr, g.dtype()) * g;
-    }
+    const detail::Parameters params = detail::parameters("Sgd", model, grads, where);
+    detail::update_sgd(params, detail::memory("Sgd", velocity, params.model, where), lr,
+                       {.momentum = momentum, .weight_decay = weight_decay, .nesterov = nesterov});
   }
-};
-
-struct RmsPropOptions {
-  double lr = 1e-2, alpha = 0.99, eps = 1e-8, momentum = 0, weight_decay = 0;
 };
 
 // s ← αs + (1 − α)g²;  v ← μv + g / (√s + ε);  θ ← θ − lr · v   (Tieleman and Hinton 2012)
@@ -165,13 +168,14 @@ struct RmsProp {
   double alpha = 0.99, eps = 1e-8, momentum = 0, weight_decay = 0;
 
   static RmsProp init(const Model& model, const RmsPropOptions& o, Where where = Where::current()) {
-    detail::check_trainable("RmsProp", model, where);
+    const detail::Description tensors = detail::described(model);
+    detail::check_trainable("RmsProp", tensors, where);
     check_range("RmsProp", "lr", o.lr, 0, HUGE_VAL, where);
     check_range("RmsProp", "alpha", o.alpha, 0, 1, where);
     check_range("RmsProp", "momentum", o.momentum, 0, HUGE_VAL, where);
     return {detail::zeros_for(model),
             o.momentum != 0 ? std::optional(detail::zeros_for(model)) : std::nullopt,
-            detail::scalar_for(model, o.lr),
+            detail::scalar_for(tensors, o.lr),
             o.alpha,
             o.eps,
             o.momentum,
@@ -179,23 +183,11 @@ struct RmsProp {
   }
 
   void update(Model& model, const Model& grads, Where where = Where::current()) {
-    auto [params, gs] = detail::parameters("RmsProp", model, grads, where);
-    const std::vector<Tensor*> ss = detail::memory("RmsProp", squares, model, where);
-    const std::vector<Tensor*> vs =
-        velocity ? detail::memory("RmsProp", *velocity, model, where) : std::vector<Tensor*>{};
-    for (std::size_t i = 0; i < params.size(); ++i) {
-      Tensor g = gs[i];
-      if (weight_decay != 0) g = g + weight_decay * *params[i];
-      *ss[i] = alpha * *ss[i] + (1 - alpha) * square(g);
-      Tensor change = g / (sqrt(*ss[i]) + eps);
-      if (velocity) change = *vs[i] = momentum * *vs[i] + change;
-      *params[i] = *params[i] - cast(lr, g.dtype()) * change;
-    }
+    const detail::Parameters params = detail::parameters("RmsProp", model, grads, where);
+    detail::update_rms_prop(params, detail::memory("RmsProp", squares, params.model, where),
+                            detail::memory("RmsProp", velocity, params.model, where), lr,
+                            {.alpha = alpha, .eps = eps, .momentum = momentum, .weight_decay = weight_decay});
   }
-};
-
-struct AdamOptions {
-  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
 };
 
 // m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)   (Kingma and Ba 2015)
@@ -209,14 +201,15 @@ struct Adam {
   bool decoupled = false;
 
   static Adam init(const Model& model, const AdamOptions& o, bool decoupled = false, Where where = Where::current()) {
-    detail::check_trainable("Adam", model, where);
+    const detail::Description tensors = detail::described(model);
+    detail::check_trainable("Adam", tensors, where);
     check_range("Adam", "lr", o.lr, 0, HUGE_VAL, where);
     check_decay("Adam", "beta1", o.beta1, where);
     check_decay("Adam", "beta2", o.beta2, where);
     return {detail::zeros_for(model),
             detail::zeros_for(model),
             full({}, 0).materialized(),
-            detail::scalar_for(model, o.lr),
+            detail::scalar_for(tensors, o.lr),
             o.beta1,
             o.beta2,
             o.eps,
@@ -225,21 +218,11 @@ struct Adam {
   }
 
   void update(Model& model, const Model& grads, Where where = Where::current()) {
-    auto [params, gs] = detail::parameters("Adam", model, grads, where);
-    const std::vector<Tensor*> ms = detail::memory("Adam", m, model, where),
-                               vs = detail::memory("Adam", v, model, where);
-    step = step + 1;
-    for (std::size_t i = 0; i < params.size(); ++i) {
-      Tensor g = gs[i], p = *params[i];
-      const Tensor rate = cast(lr, p.dtype()), t = cast(step, p.dtype());
-      if (weight_decay != 0 && decoupled) p = p * (1 - rate * weight_decay);
-      if (weight_decay != 0 && !decoupled) g = g + weight_decay * p;
-      *ms[i] = beta1 * *ms[i] + (1 - beta1) * g;
-      *vs[i] = beta2 * *vs[i] + (1 - beta2) * square(g);
-      // 1 − βᵗ without cancellation while t is small.
-      const Tensor unbias1 = -expm1(t * std::log(beta1)), unbias2 = -expm1(t * std::log(beta2));
-      *params[i] = p - rate / unbias1 * (*ms[i] / (sqrt(*vs[i]) / sqrt(unbias2) + eps));
-    }
+    const detail::Parameters params = detail::parameters("Adam", model, grads, where);
+    const detail::Handles ms = detail::memory("Adam", m, params.model, where),
+                          vs = detail::memory("Adam", v, params.model, where);
+    detail::update_adam(params, ms, vs, step, lr,
+                        {.beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = weight_decay}, decoupled);
   }
 };
 

@@ -93,8 +93,17 @@ BatchedTape batch(const TapePtr& tape, const std::vector<bool>& batched, const E
 
 namespace detail {
 
-Examples examples_of(const Tensors& leaves, const std::vector<std::string>& names,
-                     const std::vector<std::optional<int>>& axes, const Where& where) {
+Examples examples_of(const Arguments& given, const VmapOptions& options, const Where& where) {
+  const std::size_t count = given.counts.size();
+  if (!options.in.empty() && options.in.size() != count)
+    throw Error(fmt::format("vmap: .in has {} entries for {} arguments", options.in.size(), count), where,
+                "give one axis for each argument, or none where it is the same for all examples");
+  std::vector<std::optional<int>> axes;
+  for (std::size_t i = 0; i < count; ++i)
+    axes.insert(axes.end(), given.counts[i], options.in.empty() ? 0 : options.in[i]);
+
+  const Tensors& leaves = given.leaves;
+  const std::vector<std::string>& names = given.names;
   Examples examples;
   std::string first;  // the tensor that gave the number of examples
   for (std::size_t i = 0; i < leaves.size(); ++i) {

@@ -48,8 +48,7 @@ struct Examples {
   std::vector<Type> types;
   Extent n = 0;
 };
-Examples examples_of(const Tensors& leaves, const std::vector<std::string>& names,
-                     const std::vector<std::optional<int>>& axes, const Where& where);
+Examples examples_of(const Arguments& given, const VmapOptions& options, const Where& where);
 Tensors evaluate_batch(const TapePtr& tape, Examples examples, const Tensors& captured, int out, const Where& where);
 
 }  // namespace detail
@@ -61,23 +60,8 @@ Tensors evaluate_batch(const TapePtr& tape, Examples examples, const Tensors& ca
 template <class F>
 auto vmap(F f, VmapOptions options = {}, Where where = Where::current()) {
   return [f = detail::Held{std::move(f)}, options = std::move(options), where]<class... Args>(const Args&... args) {
-    if (!options.in.empty() && options.in.size() != sizeof...(Args))
-      throw Error("vmap: .in has " + std::to_string(options.in.size()) + " entries for " +
-                      std::to_string(sizeof...(Args)) + " arguments",
-                  where, "give one axis for each argument, or none where it is the same for all examples");
-    std::vector<bool> unused;
-    std::vector<std::string> names;
-    const Tensors leaves = detail::gather_leaves(unused, names, args...);
-    std::vector<std::optional<int>> axes;
-    std::size_t argument = 0;
-    (
-        [&] {
-          axes.insert(axes.end(), leaves_of(args).size(), options.in.empty() ? 0 : options.in[argument]);
-          ++argument;
-        }(),
-        ...);
-    detail::Examples examples = detail::examples_of(leaves, names, axes, where);
-    auto traced = trace_typed(f, Recorder::Captures::recorded, examples.types, args...);
+    detail::Examples examples = detail::examples_of(detail::arguments_of(args...), options, where);
+    auto traced = trace_typed(f.function, Recorder::Captures::recorded, examples.types, args...);
     return with_leaves(std::move(traced.result),
                        detail::evaluate_batch(traced.tape, std::move(examples), traced.captured, options.out, where));
   };

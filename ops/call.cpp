@@ -239,6 +239,27 @@ Tensor barrier(const Tensor& x, const Tensor& after, const Where& where) {
 
 namespace detail {
 
+std::vector<bool> matched(std::string_view op, const Tensors& like, const std::vector<std::string>& names,
+                          const Tensors& given, const Where& where) {
+  if (given.size() != like.size())
+    throw Error(fmt::format("{}: the rule gives {} tensors for {}", op, given.size(), like.size()), where,
+                "it returns a tree like the one it differentiates; an empty Tensor stands for zero");
+  std::vector<bool> present;
+  for (std::size_t i = 0; i < like.size(); ++i) {
+    const bool is_wanted = !like[i].is_empty() && is_float(like[i].dtype());
+    if (!is_wanted && !given[i].is_empty())
+      throw Error(fmt::format("{}: the rule gives a derivative for tensor {}, which takes none", op, names[i]), where,
+                  "leave it empty");
+    if (!is_wanted) continue;
+    present.push_back(!given[i].is_empty());
+    if (!given[i].is_empty() && (given[i].dtype() != like[i].dtype() || !agree(given[i].shape(), like[i].shape())))
+      throw Error(fmt::format("{}: the rule gives {} for tensor {}, which is {}", op, to_string(given[i].type()),
+                              names[i], to_string(like[i].type())),
+                  where, "a derivative has the type of what it belongs to");
+  }
+  return present;
+}
+
 Tensors checkpoint_leaves(const TapePtr& body, const Tensors& operands, const Where& where) {
   return picks(record(checkpoint_op, operands, {{"body", body}}, where));
 }

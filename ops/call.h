@@ -38,33 +38,11 @@ Tree only_floats(Tree tree) {
 }
 
 // What a rule returned, one for each floating-point tensor of `like`; where it left a tensor empty, so is the entry.
+std::vector<bool> matched(std::string_view op, const Tensors& like, const std::vector<std::string>& names,
+                          const Tensors& given, const Where& where);
 template <class Like, class Given>
 std::vector<bool> matched(std::string_view op, const Like& like, const Given& given, const Where& where) {
-  Tensors wanted, got;
-  std::vector<std::string> names;
-  for_each_named_tensor(like, [&](const std::string& name, const Tensor& t) {
-    wanted.push_back(t);
-    names.push_back(name);
-  });
-  for_each_tensor(given, [&](const Tensor& t) { got.push_back(t); });
-  std::vector<bool> present;
-  if (got.size() != wanted.size())
-    throw Error(std::string(op) + ": the rule gives " + std::to_string(got.size()) + " tensors for " +
-                    std::to_string(wanted.size()),
-                where, "it returns a tree like the one it differentiates; an empty Tensor stands for zero");
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const bool is_wanted = !wanted[i].is_empty() && is_float(wanted[i].dtype());
-    if (!is_wanted && !got[i].is_empty())
-      throw Error(std::string(op) + ": the rule gives a derivative for tensor " + names[i] + ", which takes none",
-                  where, "leave it empty");
-    if (!is_wanted) continue;
-    present.push_back(!got[i].is_empty());
-    if (!got[i].is_empty() && (got[i].dtype() != wanted[i].dtype() || !agree(got[i].shape(), wanted[i].shape())))
-      throw Error(std::string(op) + ": the rule gives " + to_string(got[i].type()) + " for tensor " + names[i] +
-                      ", which is " + to_string(wanted[i].type()),
-                  where, "a derivative has the type of what it belongs to");
-  }
-  return present;
+  return matched(op, tensors_of(like), names_of_tensors(like), tensors_of(given), where);
 }
 
 }  // namespace detail
@@ -74,8 +52,8 @@ std::vector<bool> matched(std::string_view op, const Like& like, const Given& gi
 template <class F>
 auto checkpoint(F f, Where where = Where::current()) {
   return [f = detail::Held{std::move(f)}, where]<class... Args>(const Args&... args) {
-    auto traced = trace(f, Recorder::Captures::all, args...);
-    Tensors operands = leaves_of(std::tuple<Args...>{args...});
+    Tensors operands = leaves_of_all(args...);
+    auto traced = trace_typed(f.function, Recorder::Captures::all, types_of(operands), args...);
     operands.insert(operands.end(), traced.captured.begin(), traced.captured.end());
     return with_leaves(std::move(traced.result), detail::checkpoint_leaves(traced.tape, operands, where));
   };
@@ -115,12 +93,12 @@ template <class F, class Rule>
 auto custom_vjp(F f, Rule rule, Where where) {
   return [f = detail::Held{std::move(f)}, rule = detail::Held{std::move(rule)},
           where]<class... Args>(const Args&... args) {
-    auto traced = trace(f, Recorder::Captures::all, args...);
+    auto traced = trace(f.function, Recorder::Captures::all, args...);
     const auto y = with_leaves(traced.result, detail::placeholders(*traced.tape));
     const std::tuple<Args...> arguments{args...};
     detail::CustomRule custom;
     auto whole = [&](const auto&... all) {
-      auto given = rule(all...);
+      auto given = rule.function(all...);
       custom.given = detail::matched("custom_vjp", arguments, given, where);
       return given;
     };
@@ -136,20 +114,20 @@ template <class F, class Rule>
 auto custom_jvp(F f, Rule rule, Where where) {
   return [f = detail::Held{std::move(f)}, rule = detail::Held{std::move(rule)},
           where]<class... Args>(const Args&... args) {
-    auto traced = trace(f, Recorder::Captures::all, args...);
+    auto traced = trace(f.function, Recorder::Captures::all, args...);
     const auto y = with_leaves(traced.result, detail::placeholders(*traced.tape));
     detail::CustomRule custom;
     auto whole = [&](const auto&... all) {
-      auto given = rule(all...);
+      auto given = rule.function(all...);
       custom.given = detail::matched("custom_jvp", y, given, where);
       return given;
     };
     auto traced_rule = trace(whole, Recorder::Captures::all, args..., y, detail::only_floats(args)...);
     custom.tape = traced_rule.tape;
     custom.captured = traced_rule.captured;
-    return with_leaves(std::move(traced.result),
-                       detail::custom_leaves(custom_jvp_op, traced.tape, leaves_of(std::tuple<Args...>{args...}),
-                                             traced.captured, custom, where));
+    return with_leaves(
+        std::move(traced.result),
+        detail::custom_leaves(custom_jvp_op, traced.tape, leaves_of_all(args...), traced.captured, custom, where));
   };
 }
 

@@ -46,7 +46,7 @@ auto cond(const Operand& predicate, F&& on_true, G&& on_false, const Args&... ar
   append_static(static_b, b.result);
   detail::check_same_tree(static_a, static_b, predicate.where);
   return with_leaves(std::move(a.result), detail::cond_leaves(predicate, {a.tape, a.captured}, {b.tape, b.captured},
-                                                              leaves_of(std::tuple<Args...>{args...})));
+                                                              leaves_of_all(args...)));
 }
 
 // Operands: the predicate, then the inputs of both tapes. Attributes: on_true, on_false.

@@ -22,8 +22,8 @@ Tensors jacobian_leaves(const TapePtr& tape, const Tensors& inputs, std::size_t 
 template <class F>
 auto jacobian(F f, Mode mode = Mode::reverse, Where where = Where::current()) {
   return [f = detail::Held{std::move(f)}, mode, where]<class X, class... Rest>(const X& x, const Rest&... rest) {
-    auto traced = trace(f, Recorder::Captures::recorded, x, rest...);
-    Tensors inputs = leaves_of(std::tuple<X, Rest...>{x, rest...});
+    Tensors inputs = leaves_of_all(x, rest...);
+    auto traced = trace_typed(f.function, Recorder::Captures::recorded, types_of(inputs), x, rest...);
     inputs.insert(inputs.end(), traced.captured.begin(), traced.captured.end());
     return with_leaves(x, detail::jacobian_leaves(traced.tape, inputs, leaves_of(x).size(), mode, where));
   };
@@ -35,7 +35,7 @@ template <class F>
 auto hessian(F f, Where where = Where::current()) {
   return [f = detail::Held{std::move(f)}, where]<class X, class... Rest>(const X& x, const Rest&... rest) {
     static_assert(std::is_same_v<X, Tensor>, "hessian: the first argument is one tensor; for a tree use hvp()");
-    return jacobian(grad(f), Mode::forward, where)(x, rest...);
+    return jacobian(grad(f.function), Mode::forward, where)(x, rest...);
   };
 }
 

@@ -8,6 +8,8 @@
 #include "models/average.h"
 #include "models/dense.h"
 #include "models/optimizer.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
 
 using namespace tapeloop;
 
