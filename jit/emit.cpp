@@ -22,6 +22,8 @@ Emitter::Emitter(llvm::IRBuilderBase& builder, llvm::Function* function, const T
   b_.SetInsertPoint(first);
   thread_ = threads == Threads::one ? number(0) : function_->getArg(3);
   threads_ = threads == Threads::one ? number(1) : function_->getArg(4);
+  worker_ = thread_;
+  workers_ = threads_;
 }
 
 // --- small pieces ------------------------------------------------------------------------------------------------------------
@@ -195,17 +197,20 @@ void Emitter::for_lines(const Shape& shape, std::size_t axis, bool in_vectors, I
 // This thread's part of 0 … count, in multiples of `grain`. Contiguous, and the same for every run.
 std::pair<Value*, Value*> Emitter::share(Value* count, std::int64_t grain) {
   Value* pieces = ceil_div(count, number(grain));
-  auto bound = [&](Value* thread) {
-    Value* piece = b_.CreateSDiv(b_.CreateMul(pieces, thread), threads_);
+  auto bound = [&](Value* worker) {
+    Value* piece = b_.CreateSDiv(b_.CreateMul(pieces, worker), workers_);
     Value* position = b_.CreateMul(piece, number(grain));
     return smaller(position, count);
   };
-  return {bound(thread_), bound(b_.CreateAdd(thread_, number(1)))};
+  return {bound(worker_), bound(b_.CreateAdd(worker_, number(1)))};
 }
 
 // Whether each thread keeps to its own of so many rows, in every nest alike: then what it reads of them is in its cache.
 // Fewer rows than fill tiles are better shared by columns.
-Value* Emitter::shares_rows(Value* rows) { return b_.CreateICmpSGE(rows, b_.CreateMul(threads_, number(8))); }
+Value* Emitter::shares_rows(Value* rows) {
+  Value* enough = b_.CreateICmpSGE(rows, b_.CreateMul(threads_, number(8)));
+  return by_parts_ ? b_.CreateOr(by_parts_, enough) : enough;
+}
 
 // This thread's rows; where threads do not keep to rows, its share in multiples of `grain`.
 std::pair<Value*, Value*> Emitter::share_rows(Value* rows, std::int64_t grain) {

@@ -103,6 +103,7 @@ class Emitter {
   struct LoopFrame;
   void emit_loop(Id id, Frame& frame);
   void emit_turns(LoopFrame& loop);
+  void in_parts(LoopFrame& loop, llvm::Value* apart, const std::function<void()>& turns);
 
   // emit_channels.cpp
   struct Vectors;
@@ -229,6 +230,8 @@ class Emitter {
   ProgramLayout layout_;
   std::vector<llvm::Value*> extent_values_;
   llvm::Value *thread_, *threads_;
+  // Who takes a share of a nest: a thread, or one of the parts that each thread does one after the other. These keep to rows.
+  llvm::Value *worker_, *workers_, *by_parts_ = nullptr;
   std::vector<std::pair<const Symbol*, llvm::Value*>> bound_;  // extents of the blocks that are being walked
   int now_ = 0;                                // number of the nest being emitted, for the lifetimes of buffers
   int width_ = 16;                             // lanes of the nest being emitted

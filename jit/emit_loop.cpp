@@ -176,7 +176,7 @@ void Emitter::emit_turns(LoopFrame& f) {
   if (blocked && !loop.block.symbol())
     throw InternalError("emit: the block of a loop has a fixed length", f.record.where);
   if (blocked) layout_.blocks.emplace_back(loop.block.resolved(), loop.most);
-  this->loop(number(0), turns, number(1), [&](Value* turn) {
+  const Body take_turn = [&](Value* turn) {
     Value *begin = begin_of(turn), *steps = number(1);
     if (blocked) {
       steps = b_.CreateSub(begin_of(b_.CreateAdd(turn, number(1))), begin);
@@ -212,8 +212,39 @@ void Emitter::emit_turns(LoopFrame& f) {
       if (body.states[i].y < 0) b_.CreateStore(read, f.next[i]);
     }
     if (blocked) bound_.pop_back();
+  };
+  const auto take_turns = [&] { this->loop(number(0), turns, number(1), take_turn); };
+  if (!apart) return take_turns();
+  in_parts(f, apart, take_turns);
+  emit_barrier();
+}
+
+// All the turns with some of the thread's rows, then with the next: as many as the cache holds the states of, from one step to
+// the next. Every part is a worker that takes its share of each nest, as a thread does.
+void Emitter::in_parts(LoopFrame& f, Value* apart, const std::function<void()>& turns) {
+  const LoweredLoop& loop = f.loop;
+  const Plan& body = *f.inner.plan;
+  const auto states =
+      runs(Pass::rows_in_parts) ? states_by_rows(body, loop.constants, loop.states, target_.cache_bytes) : std::nullopt;
+  if (!states) return turns();
+  Value* rows = b_.CreateSDiv(extent(body.nests[0].space[0]), threads_);
+  Value* fit = ceil_div(b_.CreateMul(rows, number(states->bytes)), number(target_.cache_bytes / 2));
+  Value* parts = larger(smaller(fit, b_.CreateSDiv(rows, number(states->fewest))), number(1));
+  // A thread alone need not ask whether its rows are enough to keep to.
+  if (!llvm::isa<llvm::ConstantInt>(threads_)) parts = b_.CreateSelect(apart, parts, number(1));
+  std::vector<std::pair<llvm::AllocaInst*, Value*>> first;
+  for (const auto& places : {f.current, f.next})
+    for (llvm::AllocaInst* place : places) first.emplace_back(place, b_.CreateLoad(b_.getPtrTy(), place));
+  by_parts_ = b_.CreateICmpSGT(parts, number(1));
+  workers_ = b_.CreateMul(threads_, parts);
+  this->loop(number(0), parts, number(1), [&](Value* part) {
+    worker_ = b_.CreateAdd(b_.CreateMul(thread_, parts), part);
+    for (const auto& [place, pointer] : first) b_.CreateStore(pointer, place);
+    turns();
   });
-  if (apart) emit_barrier();
+  by_parts_ = nullptr;
+  worker_ = thread_;
+  workers_ = threads_;
 }
 
 }  // namespace tapeloop

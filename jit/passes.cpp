@@ -12,10 +12,10 @@ namespace tapeloop {
 namespace {
 
 constexpr auto kNames = std::to_array<std::string_view>(
-    {"sink_views",     "outer_products", "sink_values",         "part_products",    "block_time",
-     "part_loops",     "hoist_before",   "hoist_after",         "hoist_invariants", "share_operand",
-     "epilogues",      "chain_products", "fold_reductions",     "group_rows",       "states_in_place",
-     "small_products", "rows_apart",     "states_in_registers", "to_and_fro",       "optimise"});
+    {"sink_views",          "outer_products", "sink_values",      "part_products",  "block_time", "part_loops",
+     "hoist_before",        "hoist_after",    "hoist_invariants", "share_operand",  "epilogues",  "chain_products",
+     "fold_reductions",     "group_rows",     "states_in_place",  "small_products", "rows_apart", "rows_in_parts",
+     "states_in_registers", "to_and_fro",     "optimise"});
 static_assert(kNames.size() == std::size_t(Pass::optimise) + 1);
 
 }  // namespace

@@ -24,6 +24,7 @@ enum class Pass : unsigned char {
   states_in_place,      // the state of a loop is overwritten where it is read
   small_products,       // products of a few rows are taken without calls
   rows_apart,           // threads that keep to their rows do not meet in every step
+  rows_in_parts,        // what is too much state for the cache goes through a loop some rows after the others
   states_in_registers,  // a loop of elementwise steps is turned inside out: each element goes through all of them
   to_and_fro,           // a loop walks an operand that is larger than the cache back where it came from
   optimise              // LLVM's own passes over the code

@@ -32,7 +32,8 @@ class Rows {
     }
     return std::all_of(plan_.nests.begin(), plan_.nests.end(), [&](const Nest& nest) {
       const bool walks = nest.kind == NestKind::map || nest.kind == NestKind::matmul || nest.kind == NestKind::reduce;
-      return walks && !nest.space.empty() && nest.space[0] == rows_;
+      const bool packs = t_[nest.root].op == &pack_op;  // panel by panel, of which there may be as many as rows
+      return walks && !packs && !nest.space.empty() && nest.space[0] == rows_;
     });
   }
 
@@ -82,6 +83,32 @@ class Rows {
 bool keeps_rows_apart(const Plan& body, std::size_t constants, std::size_t states) {
   if (body.nests.empty() || body.nests[0].space.empty()) return false;
   return Rows(body, constants, states, body.nests[0].space[0]).are_apart();
+}
+
+std::optional<RowStates> states_by_rows(const Plan& body, std::size_t constants, std::size_t states,
+                                        std::int64_t cache_bytes) {
+  constexpr std::int64_t kLittle = 2 << 10, kRowsOfProducts = 32;
+  const Tape& t = *body.tape;
+  RowStates result;
+  for (std::size_t i = 0; i < states; ++i) {
+    Type type = t.input_type(constants + i);
+    type.shape.erase(type.shape.begin());
+    const Extent count = extent_product(type.shape);
+    if (!count.is_number()) return std::nullopt;
+    result.bytes += count.value() * size_of(type.dtype) * (body.states[i].in_place ? 1 : 2);
+  }
+  if (result.bytes < kLittle) return std::nullopt;
+  std::int64_t weights = 0;
+  for (const Nest& nest : body.nests)
+    for (Id term : nest.terms) {
+      if (t[term].op != &packed_matmul_op) continue;
+      const Type& type = t[t[term].in[1]].type;
+      if (!extent_product(type.shape).is_number()) return std::nullopt;
+      weights += bytes_of(type);
+      result.fewest = kRowsOfProducts;
+    }
+  if (weights > cache_bytes / 4) return std::nullopt;
+  return result;
 }
 
 }  // namespace tapeloop
