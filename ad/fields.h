@@ -136,9 +136,9 @@ constexpr decltype(auto) visit(T& record, const Visitor& visitor) {
   if constexpr (kind_of<T> == Kind::plain) {
     return aggregate::visit(record, visitor);
   } else if constexpr (kind_of<T> == Kind::tuple) {
-    return visit_tuple(record, visitor);
+    return fields::visit_tuple(record, visitor);
   } else {
-    return visit_tuple(record.fields(), visitor);
+    return fields::visit_tuple(record.fields(), visitor);
   }
 }
 
@@ -219,12 +219,12 @@ void walk(T& tree, const Visitor<>& visitor) {
     visitor(tree);
   } else if constexpr (kind == Kind::sequence) {
     if constexpr (!is_static_sequence<T>) {
-      for (auto& child : tree) walk(child, visitor);
+      for (auto& child : tree) fields::walk(child, visitor);
     }
   } else if constexpr (kind == Kind::optional) {
-    if (tree) walk(*tree, visitor);
+    if (tree) fields::walk(*tree, visitor);
   } else if constexpr (is_record(kind)) {
-    visit(tree, [&](auto&... field) { (walk(field, visitor), ...); });
+    fields::visit(tree, [&](auto&... field) { (fields::walk(field, visitor), ...); });
   }
 }
 
@@ -275,16 +275,16 @@ void walk_named(Path& path, T& tree, const Visitor<std::string>& visitor) {
     if constexpr (!is_static_sequence<T>) {
       for (std::size_t i = 0; i < tree.size(); ++i) {
         const std::size_t here = path.enter(i);
-        walk_named(path, tree[i], visitor);
+        fields::walk_named(path, tree[i], visitor);
         path.leave(here);
       }
     }
   } else if constexpr (kind == Kind::optional) {
-    if (tree) walk_named(path, *tree, visitor);
+    if (tree) fields::walk_named(path, *tree, visitor);
   } else if constexpr (is_record(kind)) {
-    visit(tree, [&](auto&... field) {
+    fields::visit(tree, [&](auto&... field) {
       std::size_t i = 0, here = 0;
-      ((here = path.enter(i++, names_of_fields<T>()), walk_named(path, field, visitor), path.leave(here)), ...);
+      ((here = path.enter(i++, names_of_fields<T>()), fields::walk_named(path, field, visitor), path.leave(here)), ...);
     });
   }
 }

@@ -57,7 +57,8 @@ Tensors partners(std::string_view op, std::string_view what, const Tensors& like
                  const Tensors& given, const Where& where);
 template <class Tree>
 Tensors partners(std::string_view op, std::string_view what, const Tree& like, const Tree& given, const Where& where) {
-  return partners(op, what, tensors_of(like), names_of_tensors(like), tensors_of(given), where);
+  return detail::partners(op, what, detail::tensors_of(like), detail::names_of_tensors(like), detail::tensors_of(given),
+                          where);
 }
 
 // Runs a tape whose arguments are all concrete, records it otherwise.
@@ -80,7 +81,7 @@ const auto& nth(const First& first, const Rest&... rest) {
   if constexpr (i == 0)
     return first;
   else
-    return nth<i - 1>(rest...);
+    return detail::nth<i - 1>(rest...);
 }
 
 template <std::size_t... Index, class F, class... Args>
@@ -94,10 +95,10 @@ auto value_and_grad_of(F& f, const Where& where, const Args&... args) {
   auto value = with_leaves(std::move(traced.result), results, next);
   // The gradient with respect to an argument is a tree like it.
   if constexpr (sizeof...(Index) == 1) {
-    auto gradient = with_leaves(nth<Index...>(args...), results, next);
+    auto gradient = with_leaves(detail::nth<Index...>(args...), results, next);
     return std::pair{std::move(value), std::move(gradient)};
   } else {
-    std::tuple gradients{with_leaves(nth<Index>(args...), results, next)...};
+    std::tuple gradients{with_leaves(detail::nth<Index>(args...), results, next)...};
     return std::pair{std::move(value), std::move(gradients)};
   }
 }
@@ -115,7 +116,7 @@ struct LossAndAux<std::pair<Loss, Aux>> : std::true_type {};
 template <std::size_t... Index, class F>
 auto value_and_grad(F f, Where where = Where::current()) {
   if constexpr (sizeof...(Index) == 0) {
-    return value_and_grad<0>(std::move(f), where);
+    return tapeloop::value_and_grad<0>(std::move(f), where);
   } else {
     return [f = detail::Held{std::move(f)}, where](const auto&... args) {
       auto [value, gradients] = detail::value_and_grad_of<Index...>(f.function, where, args...);
@@ -131,7 +132,7 @@ auto value_and_grad(F f, Where where = Where::current()) {
 template <std::size_t... Index, class F>
 auto grad(F f, Where where = Where::current()) {
   if constexpr (sizeof...(Index) == 0)
-    return grad<0>(std::move(f), where);
+    return tapeloop::grad<0>(std::move(f), where);
   else
     return [f = detail::Held{std::move(f)}, where](const auto&... args) {
       return detail::value_and_grad_of<Index...>(f.function, where, args...).second;

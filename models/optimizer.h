@@ -59,20 +59,20 @@ struct Parameters {
 };
 template <class Model>
 Parameters parameters(std::string_view op, Model& model, const Model& grads, const Where& where) {
-  Parameters result{described(model), handles_of(model), leaves_of(grads)};
-  check_gradients_of(op, result.model, described(grads), where);
+  Parameters result{detail::described(model), detail::handles_of(model), leaves_of(grads)};
+  check_gradients_of(op, result.model, detail::described(grads), where);
   return result;
 }
 
 // What an optimiser or an average keeps of each tensor of the model.
 template <class Model>
 Handles memory(std::string_view op, Model& kept, const Description& model, const Where& where) {
-  check_memory_of(op, model, described(kept), where);
-  return handles_of(kept);
+  check_memory_of(op, model, detail::described(kept), where);
+  return detail::handles_of(kept);
 }
 template <class Model>
 Handles memory(std::string_view op, std::optional<Model>& kept, const Description& model, const Where& where) {
-  return kept ? memory(op, *kept, model, where) : Handles{};
+  return kept ? detail::memory(op, *kept, model, where) : Handles{};
 }
 
 struct ReplaceByZeros {

@@ -42,7 +42,8 @@ std::vector<bool> matched(std::string_view op, const Tensors& like, const std::v
                           const Tensors& given, const Where& where);
 template <class Like, class Given>
 std::vector<bool> matched(std::string_view op, const Like& like, const Given& given, const Where& where) {
-  return matched(op, tensors_of(like), names_of_tensors(like), tensors_of(given), where);
+  return detail::matched(op, detail::tensors_of(like), detail::names_of_tensors(like), detail::tensors_of(given),
+                         where);
 }
 
 }  // namespace detail

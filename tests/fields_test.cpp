@@ -12,6 +12,19 @@
 
 #include "tests/trees.h"
 
+// Functions of a user's own, whose names are none of our business.
+namespace someone {
+struct Owner {
+  tapeloop::Tensor weight, bias;
+};
+template <class... Anything>
+void walk(Owner&, Anything&&...) {}
+template <class... Anything>
+void visit(Owner&, Anything&&...) {}
+template <class Path, class... Anything>
+void walk_named(Path&, Owner&, Anything&&...) {}
+}  // namespace someone
+
 namespace tapeloop::testing::trees {
 namespace {
 
@@ -152,6 +165,13 @@ TEST_CASE("fields: a class may list its fields, and name them") {
   CHECK(names(a) == Names{"0", "1", "2", "3"});
   for_each_tensor(a, [](Tensor& t) { t = some_tensor(); });
   CHECK_FALSE(a.gates[3].is_empty());
+}
+
+TEST_CASE("fields: functions of a user's that are called as ours are left alone") {
+  std::vector<someone::Owner> owners(1);
+  CHECK(addresses(owners).size() == 2);
+  CHECK(names(owners) == Names{"0.weight", "0.bias"});
+  CHECK(names(owners[0]) == Names{"weight", "bias"});
 }
 
 }  // namespace
