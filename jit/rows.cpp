@@ -30,14 +30,19 @@ class Rows {
       changes_[id] = plan_.stored[id] || std::any_of(r.in.begin(), r.in.end(), [&](Id in) { return changes_[in]; });
       if (changes_[id] && r.op->kind != Kind::source && !keeps_rows(id)) return false;
     }
-    return std::all_of(plan_.nests.begin(), plan_.nests.end(), [&](const Nest& nest) {
-      const bool walks = nest.kind == NestKind::map || nest.kind == NestKind::matmul || nest.kind == NestKind::reduce;
-      const bool packs = t_[nest.root].op == &pack_op;  // panel by panel, of which there may be as many as rows
-      return walks && !packs && !nest.space.empty() && nest.space[0] == rows_;
-    });
+    return std::all_of(plan_.nests.begin(), plan_.nests.end(), [&](const Nest& nest) { return shares_rows(nest); });
   }
 
  private:
+  // Whether threads take rows of a nest, each its own. Packed operands are written panel by panel, of which there may be as
+  // many as rows; and of a product whose rows are those of a transposed operand threads take panels (Emitter::emit_product).
+  bool shares_rows(const Nest& nest) const {
+    const bool walks = nest.kind == NestKind::map || nest.kind == NestKind::matmul || nest.kind == NestKind::reduce;
+    if (!walks || t_[nest.root].op == &pack_op || nest.space.empty() || !(nest.space[0] == rows_)) return false;
+    return std::none_of(nest.terms.begin(), nest.terms.end(), [&](Id term) {
+      return t_[term].op == &packed_matmul_op && t_[term].attrs.flag("transpose_a");
+    });
+  }
   bool begins_with_rows(Id id) const {
     const Shape& shape = t_[id].type.shape;
     return !shape.empty() && shape[0] == rows_;

@@ -88,3 +88,19 @@ TEST_CASE("row parts: without the pass the bits are the same") {
   check_with_and_without("rows_in_parts", gradient_of_last<Memory>(), Memory{numbers(1, {3, 2 * 110 + 1})},
                          numbers(2, {21, 110, 110}), numbers(3, {3, 21, 3}));
 }
+
+// Threads take panels of a product that starts at one with a transposed operand: then no rows are anybody's own.
+TEST_CASE("row parts: an input with its features first is multiplied in the product of the state") {
+  constexpr int batch = 64, hidden = 64;
+  const auto f = [](const Tensor& u, const Tensor& w, const std::pair<Tensor, Tensor>& state, const Tensor& xs) {
+    return scan(
+        [&](const std::pair<Tensor, Tensor>& s, const Tensor& x) {  // x: [5, B]
+          (void)x.size(0).pin(), (void)s.second.size(1).pin();
+          const Tensor now = tanh(matmul(s.first, u, matmul(x, w, {.transpose_a = true})));
+          return std::pair{std::pair{now, 0.9 * s.second + mean(now, 1, true)}, now};
+        },
+        state, xs);
+  };
+  check_compiled({{"", 1}, {"", 2}, {"avx2", 3}}, f, numbers(1, {hidden, hidden}), numbers(2, {5, hidden}),
+                 std::pair{numbers(3, {batch, hidden}), numbers(4, {batch, 5000})}, numbers(5, {20, 5, batch}));
+}
